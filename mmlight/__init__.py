@@ -1,0 +1,12 @@
+"""mmlight: light-weight and searched networks for MMDetection and MMSegmentation.
+
+Importing the package installs what released OpenMMLab versions need on today's PyTorch (:mod:`mmlight.compat`) and
+makes the ``mmlight`` registry scope known. It imports neither mmdet nor mmseg.
+"""
+
+from mmlight import compat
+from mmlight.version import __version__
+
+compat.install()
+
+__all__ = ['__version__', 'compat']

@@ -1,0 +1,5 @@
+"""Stub, replaced by the compat work."""
+
+
+def install() -> None:
+    pass

@@ -1,0 +1,17 @@
+"""The ``mmlight`` scope: children of mmengine's root registries.
+
+Configs keep ``default_scope='mmdet'`` or ``'mmseg'`` and write ``type='mmlight.X'``; the modules named under
+``locations`` are imported on the first look-up, so nothing heavy is loaded before it is used.
+"""
+
+from mmengine import registry as root
+
+
+def _child(parent: root.Registry, *locations: str) -> root.Registry:
+    return root.Registry(parent.name, parent=parent, scope='mmlight', locations=list(locations))
+
+
+MODELS = _child(root.MODELS, 'mmlight.models')
+DATASETS = _child(root.DATASETS, 'mmlight.datasets')
+TRANSFORMS = _child(root.TRANSFORMS, 'mmlight.datasets')
+HOOKS = _child(root.HOOKS, 'mmlight.engine')
