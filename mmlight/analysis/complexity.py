@@ -1,0 +1,316 @@
+"""Parameters and multiply-adds of a network, from one run on random input: no data set and no weights needed.
+
+Convention (the papers'): one MAC is one multiply-add of a convolution, a linear layer or a matrix product (attention
+included); batch 1, inference. Normalisation, activation, pooling, resizing, element-wise arithmetic, box decoding and
+NMS are not counted. The resampling of RoI features is not part of the total either and is reported on its own.
+
+The formulas are those of :mod:`torch.utils.flop_counter` (which counts a multiply-add as two operations). They act on
+dispatched operators, so functional calls count like modules do.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.model import BaseModel, revert_sync_batchnorm
+from mmengine.registry import MODELS, DefaultScope
+from mmengine.structures import BaseDataElement, InstanceData
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+
+from mmlight.analysis.operators import needs_no_count, record_mmcv_operators, replaced
+from mmlight.errors import InputError
+
+TRAINING_ONLY = ('auxiliary_head',)
+"""Children that mmseg's segmentors have for the loss only; they are no part of the network that is measured."""
+
+ROI_SAMPLERS = ('RoIAlign', 'RoIPool')
+"""A module whose class name contains one of these resamples RoI features."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of a network: its parameters and its MACs in one inference."""
+
+    parameters: int
+    macs: int
+
+
+@dataclass(frozen=True)
+class Complexity:
+    """What :func:`measure` found.
+
+    Attributes:
+        shape: (height, width) of the input image.
+        parameters: number of parameters of the inference network.
+        macs: multiply-adds, without RoI sampling.
+        by_part: dotted module name -> its share; the shares add up to the two totals.
+        sampling_macs: multiply-adds spent on resampling RoI features by matrix products.
+        rois: number of proposals that the second stage was run with, 0 if there is none.
+        training_only: parameters of the heads that only the loss uses (not in ``parameters``).
+        not_counted: name -> calls of the operators that have no formula and are no element-wise, shape,
+            normalisation, pooling or sampling operation. The total lacks their multiply-adds.
+    """
+
+    shape: tuple[int, int]
+    parameters: int
+    macs: int
+    by_part: dict[str, Part]
+    sampling_macs: int = 0
+    rois: int = 0
+    training_only: int = 0
+    not_counted: dict[str, int] = None
+
+    @property
+    def flops(self) -> int:
+        """2 x MACs: one multiplication and one addition each."""
+        return 2 * self.macs
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields and ``flops`` as plain JSON-able values."""
+        return dict(asdict(self), shape=list(self.shape), flops=self.flops)
+
+    def table(self) -> str:
+        """Plain text: one row a part, then the totals, one fact a line."""
+        rows = [('part', 'parameters', 'MACs (M)', 'share')]
+        for name, part in self.by_part.items():
+            share = f'{100 * part.macs / self.macs:.1f} %' if self.macs else '-'
+            rows.append((name, f'{part.parameters:,}', f'{part.macs / 1e6:,.2f}', share))
+        rows.append(('total', f'{self.parameters:,}', f'{self.macs / 1e6:,.2f}', ''))
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = ['  '.join(cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths)))
+                 for row in rows]  # fmt: skip
+        rule = '-' * len(lines[0])
+        lines = [lines[0].rstrip(), rule, *(line.rstrip() for line in lines[1:-1]), rule, lines[-1].rstrip(), '']
+        height, width = self.shape
+        lines.append(f'Input: 3 x {height} x {width}, batch 1' + (f', {self.rois} RoIs' if self.rois else ''))
+        lines.append(f'Parameters: {self.parameters}')
+        lines.append(f'MACs: {self.macs / 1e6:.2f} M')
+        lines.append(f'2 x MACs: {self.flops / 1e6:.2f} M')
+        if self.rois:
+            lines.append(f'RoI sampling (not in the total): {self.sampling_macs / 1e6:.2f} M MACs')
+        if self.training_only:
+            lines.append(f'Heads for training only (not in the total): {self.training_only} parameters')
+        names = ', '.join(f'{name} x {calls}' for name, calls in self.not_counted.items())
+        lines.append(f'Not counted: {names or "nothing"}')
+        return '\n'.join(lines)
+
+
+def measure(
+    model: str | Path | Config | nn.Module, shape: tuple[int, int], depth: int = 1, options: dict | None = None
+) -> Complexity:
+    """Count the parameters and the multiply-adds of one inference on one image.
+
+    Args:
+        model: a config (or the path of one) of an mmdet or mmseg model, or any module that takes (1, 3, H, W).
+        shape: (height, width) of the image as it enters the network; no padding is added.
+        depth: levels of the module tree to tell apart in ``by_part``; 1 gives backbone, neck and heads.
+        options: config values to override (``--cfg-options``).
+
+    A two-stage detector's second stage runs on exactly ``test_cfg.rpn.max_per_img`` proposals, its mask head on
+    ``test_cfg.rcnn.max_per_img``, whatever its weights are.
+
+    Raises:
+        InputError: ``shape`` is not two positive integers, the config has no model, or the network cannot run on an
+            image of this size.
+    """
+    height, width = check_shape(shape)
+    if depth < 1:
+        raise InputError(f'depth: {depth}; must be 1 or more')
+    network = model if isinstance(model, nn.Module) else build(model, options)
+    was_training = network.training
+    network.eval()
+    try:
+        counter = _Counter(network)
+        proposals = _Proposals(network, (height, width))
+        with torch.no_grad(), proposals.given(), record_mmcv_operators(counter.not_counted), counter:
+            _forward(network, (height, width))
+    finally:
+        network.train(was_training)
+    training_only = sum(_parameters(getattr(network, name)) for name in TRAINING_ONLY if _has(network, name))
+    by_part = _by_part(network, counter.macs, depth)
+    return Complexity(
+        shape=(height, width),
+        parameters=sum(part.parameters for part in by_part.values()),
+        macs=sum(counter.macs.values()),
+        by_part=by_part,
+        sampling_macs=counter.sampling_macs,
+        rois=proposals.number,
+        training_only=training_only,
+        not_counted=dict(counter.not_counted),
+    )
+
+
+def check_shape(shape: Any) -> tuple[int, int]:
+    """``shape`` as (height, width); InputError if it is not two positive integers."""
+    if (
+        not isinstance(shape, (tuple, list))
+        or len(shape) != 2
+        or any(isinstance(side, bool) or not isinstance(side, int) or side < 1 for side in shape)
+    ):
+        raise InputError(f'shape: {shape!r}; must be two positive integers, HEIGHT WIDTH')
+    return shape[0], shape[1]
+
+
+def build(config: str | Path | Config, options: dict | None = None) -> nn.Module:
+    """The config's model with random weights, on the CPU, ready to run in a single process."""
+    if not isinstance(config, Config):
+        from mmlight.engine.config import load_config
+
+        config = load_config(config, options)
+    if 'model' not in config:
+        raise InputError(f'{config.filename or "config"}: has no `model`; give the config of a model')
+    with DefaultScope.overwrite_default_scope(config.get('default_scope', 'mmdet')):
+        return revert_sync_batchnorm(MODELS.build(config.model))
+
+
+def _forward(network: nn.Module, shape: tuple[int, int]) -> None:
+    image = torch.rand(1, 3, *shape, device=next((p.device for p in network.parameters()), 'cpu'))
+    try:
+        if isinstance(network, BaseModel):
+            network(image, _samples(shape), mode='tensor')
+        else:
+            network(image)
+    except (RuntimeError, ValueError, IndexError, AssertionError, ZeroDivisionError, NotImplementedError) as error:
+        reason = str(error).strip().split('\n')[0] or type(error).__name__
+        height, width = shape
+        raise InputError(
+            f'shape: {type(network).__name__} cannot run on an image of {height} x {width}: {reason}'
+        ) from error
+
+
+def _samples(shape: tuple[int, int]) -> list[BaseDataElement]:
+    meta = dict(img_shape=shape, ori_shape=shape, pad_shape=shape, batch_input_shape=shape, scale_factor=(1.0, 1.0))
+    return [BaseDataElement(metainfo=dict(meta, img_id=0, img_path='', flip=False))]
+
+
+class _Counter(TorchDispatchMode):
+    """Adds up the MACs of every dispatched operator under the innermost module that runs it."""
+
+    def __init__(self, network: nn.Module):
+        super().__init__()
+        self.names = {module: name for name, module in network.named_modules()}
+        self.running = [network]
+        self.macs = Counter()
+        self.sampling_macs = 0
+        self.not_counted = Counter()
+
+    def __enter__(self):
+        register = nn.modules.module
+        self.hooks = [
+            register.register_module_forward_pre_hook(lambda module, args: self.running.append(module)),
+            register.register_module_forward_hook(lambda module, args, out: self._leave(), always_call=True),
+        ]
+        return super().__enter__()
+
+    def __exit__(self, *error):
+        for hook in self.hooks:
+            hook.remove()
+        return super().__exit__(*error)
+
+    def _leave(self) -> None:
+        self.running.pop()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        out = func(*args, **kwargs)
+        formula = flop_registry.get(func._overloadpacket)
+        if formula is None:
+            if not needs_no_count(func) and not self._sampling():
+                self.not_counted[str(func._overloadpacket)] += 1
+            return out
+        macs = formula(*args, **kwargs, out_val=out) // 2
+        if self._sampling():
+            self.sampling_macs += macs
+        else:
+            self.macs[next(self.names[module] for module in reversed(self.running) if module in self.names)] += macs
+        return out
+
+    def _sampling(self) -> bool:
+        return any(word in type(module).__name__ for module in self.running for word in ROI_SAMPLERS)
+
+
+class _Proposals:
+    """Gives a two-stage detector the proposals of a trained one: as many as ``test_cfg`` allows, never fewer."""
+
+    def __init__(self, network: nn.Module, shape: tuple[int, int]):
+        self.network, self.shape = network, shape
+        test_cfg = getattr(network, 'test_cfg', None) or {}
+        has_stages = _has(network, 'rpn_head') and _has(network, 'roi_head')
+        self.number = (test_cfg.get('rpn') or {}).get('max_per_img', 0) if has_stages else 0
+        self.detections = (test_cfg.get('rcnn') or {}).get('max_per_img', 0) if has_stages else 0
+
+    @contextmanager
+    def given(self) -> Iterator[None]:
+        if not self.number:
+            yield
+            return
+        rpn_head, roi_head = self.network.rpn_head, self.network.roi_head
+        with replaced(rpn_head, 'predict', self._predict(rpn_head)):
+            if self.detections and getattr(roi_head, 'with_mask', False):
+                with replaced(roi_head, '_mask_forward', self._masks(roi_head._mask_forward)):
+                    yield
+            else:
+                yield
+
+    def _predict(self, rpn_head: nn.Module) -> Callable:
+        def predict(features, samples, rescale=False):
+            rpn_head(features)
+            height, width = self.shape
+            # 64 pixels are sampled from the finest level of every pyramid: adaptive sampling stays small there.
+            box = features[0].new_tensor([0, 0, min(64, width), min(64, height)]).repeat(self.number, 1)
+            scores = box.new_ones(self.number)
+            return [InstanceData(bboxes=box, scores=scores, labels=scores.long()) for _ in samples]
+
+        return predict
+
+    def _masks(self, forward: Callable) -> Callable:
+        """The mask head sees the detections only, though tensor mode hands a cascade's head every proposal."""
+
+        def masks(*args):
+            *before, rois = args
+            result = forward(*before, rois[: self.detections])
+            missing = len(rois) - len(result['mask_preds'])
+            preds = result['mask_preds']
+            return dict(result, mask_preds=torch.cat([preds, preds.new_zeros(missing, *preds.shape[1:])]))
+
+        return masks
+
+
+def _by_part(network: nn.Module, macs: Counter, depth: int) -> dict[str, Part]:
+    """The first ``depth`` levels below the root; a parameter that several parts share belongs to the first."""
+
+    def part(name: str) -> str:
+        return '.'.join(name.split('.')[:depth])
+
+    parameters = Counter()
+    for name, parameter in network.named_parameters():
+        owner = name.rpartition('.')[0]
+        if name.split('.')[0] not in TRAINING_ONLY:
+            parameters[part(owner)] += parameter.numel()
+    total = Counter()
+    for name, count in macs.items():
+        total[part(name)] += count
+    names = sorted(parameters.keys() | total.keys(), key=_order(network))
+    return {name or type(network).__name__: Part(parameters[name], total[name]) for name in names}
+
+
+def _order(network: nn.Module) -> Callable:
+    position = {name: index for index, (name, _) in enumerate(network.named_modules())}
+    return lambda name: position.get(name, len(position))
+
+
+def _has(network: nn.Module, name: str) -> bool:
+    return isinstance(getattr(network, name, None), nn.Module)
+
+
+def _parameters(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
