@@ -1,0 +1,6 @@
+_base_ = [
+    '../_base_/models/thundernet.py',
+    '../_base_/datasets/coco_detection_320.py',
+    '../_base_/schedules/sgd_375k.py',
+    '../_base_/default_runtime_det.py',
+]

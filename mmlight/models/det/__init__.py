@@ -1,0 +1,6 @@
+"""Detection parts that mmdet has no class for."""
+
+from mmlight.models.det.ps_roi_extractor import PSRoIExtractor
+from mmlight.models.det.thundernet_rpn_head import ThunderNetRPNHead
+
+__all__ = ['PSRoIExtractor', 'ThunderNetRPNHead']

@@ -1,0 +1,1 @@
+"""Decode heads and segmentors that mmseg has no class for."""
