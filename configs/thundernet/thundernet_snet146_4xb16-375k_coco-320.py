@@ -5,3 +5,6 @@ _base_ = [
     '../_base_/default_runtime_det.py',
 ]
 model = dict(backbone=dict(arch=146), neck=dict(in_channels=[264, 528]))
+
+default_hooks = dict(checkpoint=dict(by_epoch=False, interval=12500))
+log_processor = dict(by_epoch=False)

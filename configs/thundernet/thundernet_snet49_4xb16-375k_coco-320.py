@@ -4,3 +4,6 @@ _base_ = [
     '../_base_/schedules/sgd_375k.py',
     '../_base_/default_runtime_det.py',
 ]
+
+default_hooks = dict(checkpoint=dict(by_epoch=False, interval=12500))
+log_processor = dict(by_epoch=False)

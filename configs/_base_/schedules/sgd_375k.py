@@ -14,6 +14,3 @@ optim_wrapper = dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=0.01, mo
 sync_bn = 'torch'
 # --auto-scale-lr: base_batch_size = 4 GPUs x 16 images
 auto_scale_lr = dict(enable=False, base_batch_size=64)
-
-default_hooks = dict(checkpoint=dict(by_epoch=False, interval=12500))
-log_processor = dict(by_epoch=False)
