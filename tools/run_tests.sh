@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# Sets up the environment with what the tests need (tools/setup_env.sh), then runs them.
+#
+#   bash tools/run_tests.sh [PYTEST ARGUMENTS]      e.g. `bash tools/run_tests.sh tests/test_ops -k pool`; `-m long`
+#
+# Paths among the arguments are those of the repository, wherever the script is called from.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+python=$(bash tools/setup_env.sh tests)
+exec "$python" -m pytest "$@"
