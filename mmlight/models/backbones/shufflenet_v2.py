@@ -13,7 +13,7 @@ A checkpoint carries its dialect; loading it into a network of the other dialect
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from mmcv.cnn import ConvModule
@@ -32,6 +32,7 @@ class ShuffleV2Table:
     stages: tuple[tuple[int, int], ...]  # (channels, units)
     final: int | None  # channels of the last 1x1 convolution
     kernel: int = 3  # of the depthwise convolutions
+    leading_depthwise: bool = False  # one more 3x3 depthwise convolution at the head of each unit's branch ("V2*")
 
 
 def _v2(channels: tuple[int, int, int], final: int) -> ShuffleV2Table:
@@ -68,33 +69,42 @@ class ShuffleUnit(nn.Module):
         kernel: Kernel of the depthwise convolutions.
         keep: Stride 2 only: the projection keeps ``in_channels`` instead of giving half of the output.
         parity: Split by even and odd channels, without a shuffle.
+        leading_depthwise: A 3x3 depthwise convolution of stride 1 before the branch's first 1x1.
         norm_cfg: Normalisation layer.
     """
 
     def __init__(
-        self, in_channels: int, out_channels: int, stride: int, kernel: int, keep: bool, parity: bool, norm_cfg: dict
+        self,
+        in_channels: int,
+        out_channels: int,
+        stride: int,
+        kernel: int,
+        keep: bool,
+        parity: bool,
+        leading_depthwise: bool,
+        norm_cfg: dict,
     ):
         super().__init__()
         self.parity = parity
         half = out_channels // 2
-        projected = in_channels if keep else half
+        projected = in_channels if keep and stride == 2 else half
 
         def pointwise(inputs, outputs):
             return ConvModule(inputs, outputs, 1, norm_cfg=norm_cfg)
 
-        def depthwise(channels):
+        def depthwise(channels, kernel=kernel, stride=stride):
             return ConvModule(
                 channels, channels, kernel, stride, kernel // 2, groups=channels, norm_cfg=norm_cfg, act_cfg=None
             )
 
-        if stride == 1:
-            self.branch1 = None
-            self.branch2 = nn.Sequential(pointwise(half, half), depthwise(half), pointwise(half, half))
-        else:
+        active = half if stride == 1 else in_channels
+        leading = [depthwise(active, kernel=3, stride=1)] if leading_depthwise else []
+        self.branch2 = nn.Sequential(
+            *leading, pointwise(active, half), depthwise(half), pointwise(half, out_channels - projected)
+        )
+        self.branch1 = None
+        if stride == 2:
             self.branch1 = nn.Sequential(depthwise(in_channels), pointwise(in_channels, projected))
-            self.branch2 = nn.Sequential(
-                pointwise(in_channels, half), depthwise(half), pointwise(half, out_channels - projected)
-            )
 
     def forward(self, x: Tensor) -> Tensor:
         """``(N, in_channels, H, W)`` to ``(N, out_channels, ceil(H / stride), ceil(W / stride))``."""
@@ -148,6 +158,7 @@ class ShuffleV2Backbone(Backbone):
                         kernel=table.kernel,
                         keep=first_block == 'keep',
                         parity=shuffle_mode == 'parity',
+                        leading_depthwise=table.leading_depthwise,
                         norm_cfg=norm_cfg,
                     )
                 )
@@ -226,9 +237,8 @@ class ShuffleNetV2(ShuffleV2Backbone):
             raise ValueError(f'ShuffleNetV2: widen_factor must be one of {list(SHUFFLENET_V2)}, got {widen_factor}')
         if kernel_size not in (3, 5):
             raise ValueError(f'ShuffleNetV2: kernel_size must be 3 or 5, got {kernel_size}')
-        table = SHUFFLENET_V2[widen_factor]
         super().__init__(
-            ShuffleV2Table(table.stem, table.stages, table.final, kernel_size),
+            replace(SHUFFLENET_V2[widen_factor], kernel=kernel_size),
             out_indices,
             first_block,
             shuffle_mode,
@@ -245,7 +255,7 @@ class SNet(ShuffleV2Backbone):
     """SNet (ThunderNet, arXiv 1903.11752, Table 1): ShuffleNetV2 with 5x5 depthwise convolutions.
 
     Args:
-        arch: 49, 146 or 535.
+        arch: 49, 146 or 535; or a table of one's own as a dict of :class:`ShuffleV2Table`'s fields.
         out_indices: 0, 1, 2 for stages 2, 3, 4 (strides 8, 16, 32), and 3 for SNet49's 512-channel ``conv5``.
             ``None``: the detector's C4 (stride 16) and C5 (stride 32: ``conv5`` where there is one, else stage 4).
         first_block, shuffle_mode, num_classes, norm_cfg, frozen_stages, norm_eval, init_cfg: As in
@@ -257,7 +267,7 @@ class SNet(ShuffleV2Backbone):
 
     def __init__(
         self,
-        arch: int = 49,
+        arch: int | dict = 49,
         out_indices: Sequence[int] | None = None,
         first_block: str = 'half',
         shuffle_mode: str = 'interleave',
@@ -267,9 +277,12 @@ class SNet(ShuffleV2Backbone):
         norm_eval: bool = False,
         init_cfg: dict | list[dict] | None = None,
     ):
-        if arch not in SNETS:
-            raise ValueError(f'SNet: arch must be one of {list(SNETS)}, got {arch!r}')
-        table = SNETS[arch]
+        if isinstance(arch, dict):
+            table = ShuffleV2Table(**arch)
+        elif arch in SNETS:
+            table = SNETS[arch]
+        else:
+            raise ValueError(f'SNet: arch must be one of {list(SNETS)} or a table, got {arch!r}')
         if out_indices is None:
             out_indices = (1, 2 if table.final is None else 3)
         super().__init__(

@@ -1,0 +1,7 @@
+# arXiv 1903.11752, backbone ablation: SNet146 with a 1024-channel conv5.
+_base_ = '../thundernet_snet146_4xb16-375k_coco-320.py'
+
+model = dict(
+    backbone=dict(arch=dict(stem=24, stages=((132, 4), (264, 8), (528, 4)), final=1024, kernel=5)),
+    neck=dict(in_channels=[264, 1024]),
+)
