@@ -1,0 +1,151 @@
+"""Load checkpoints with ``weights_only=True``, the ones that mmengine's Runner writes included.
+
+Since torch 2.6 that is torch's default, and it refuses what mmengine stores beside the weights: log histories and
+NumPy values. Here exactly those are allowed, under the names that NumPy 1 and NumPy 2 give them. Everything else is
+refused with the name of what the file wanted to call.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import re
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+from mmlight.compat.wall import Wall, rebind
+from mmlight.errors import InputError
+
+TRUST = 'MMLIGHT_TRUST_CHECKPOINT'
+_HISTORY_METHODS = ('min', 'max', 'current', 'mean')
+_allowed: list[Any] = []
+
+
+def load(path: str | os.PathLike, map_location: Any = 'cpu') -> Any:
+    """Read a checkpoint file; runs no code from it unless ``MMLIGHT_TRUST_CHECKPOINT=1`` is set.
+
+    Args:
+        path: the file; ``~`` is expanded.
+        map_location: as for ``torch.load``.
+
+    Raises:
+        InputError: the file is missing, is no checkpoint, is damaged, or wants to call something that is not allowed.
+    """
+    import torch
+
+    path = os.path.expanduser(os.fspath(path))
+    if not os.path.isfile(path):
+        raise InputError(f'checkpoint {path}: no such file')
+    trusted = os.environ.get(TRUST, '') not in ('', '0')
+    _allow()
+    try:
+        return torch.load(path, map_location=map_location, weights_only=not trusted)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError, AttributeError, OSError) as error:
+        raise InputError(_explain(path, error)) from error
+
+
+def _explain(path: str, error: Exception) -> str:
+    text = str(error)
+    unsafe = re.search(r'(?:GLOBAL|function) <?(?:built-in )?(?:function )?([\w.]+)', text)
+    if isinstance(error, pickle.UnpicklingError) and unsafe is not None:
+        return (
+            f'checkpoint {path}: refused, the file wants to call {unsafe.group(1)}, which weights do not need; '
+            f'{TRUST}=1 loads it nevertheless (only if you trust where it comes from)'
+        )
+    if 'CUDA' in text and 'deserialize' in text:
+        return f'checkpoint {path}: {text.splitlines()[0]}'
+    reason = text.splitlines()[0] if text else type(error).__name__
+    reason = reason.replace('Weights only load failed. ', '')
+    size = os.path.getsize(path)
+    return f'checkpoint {path}: not a checkpoint, or damaged ({size} bytes; {type(error).__name__}: {reason[:120]})'
+
+
+def _allow() -> None:
+    """Add to torch's allow-list what mmengine writes, once."""
+    if _allowed:
+        return
+    import torch
+
+    _allowed.extend(_allow_list())
+    torch.serialization.add_safe_globals(_allowed)
+
+
+def _allow_list() -> list[Any]:
+    import numpy as np
+    from mmengine.logging.history_buffer import HistoryBuffer
+
+    array = np.array([0])
+    reconstruct = array.__reduce__()[0]
+    scalar = array[0].__reduce__()[0]
+    dtypes = {type(np.dtype(code)) for code in '?bBhHiIlLqQefdFD'}
+
+    def history_method(cls: type, name: str) -> Callable:
+        # A history pickles its statistics as getattr(HistoryBuffer, 'mean'); plain getattr would reach anything.
+        if cls is not HistoryBuffer or name not in _HISTORY_METHODS:
+            raise pickle.UnpicklingError(f'Unsupported global: GLOBAL builtins.getattr for {name}')
+        return getattr(cls, name)
+
+    return [
+        HistoryBuffer,
+        np.ndarray,
+        np.dtype,
+        *dtypes,
+        _named(history_method, 'builtins', 'getattr'),
+        *(
+            _named(function, f'numpy.{core}.multiarray', name)
+            for core in ('core', '_core')
+            for function, name in ((reconstruct, '_reconstruct'), (scalar, 'scalar'))
+        ),
+    ]
+
+
+def _named(function: Callable, module: str, name: str) -> Callable:
+    """``function`` under the name by which a pickle asks for it (torch 2.4 and 2.5 have no other way to alias)."""
+
+    def alias(*args: Any) -> Any:
+        return function(*args)
+
+    alias.__module__, alias.__name__, alias.__qualname__ = module, name, name
+    return alias
+
+
+def _load_from_local(filename: str, map_location: Any = None) -> Any:
+    """mmengine's loader for files, under the name that its log line cuts the word 'local' from."""
+    return load(filename, map_location)
+
+
+def _load_from_http(
+    filename: str, map_location: Any = None, model_dir: str | None = None, progress: bool = True
+) -> Any:
+    """Download once per machine into torch's cache, then :func:`load`."""
+    import torch
+    from mmengine.dist import get_dist_info
+
+    folder = model_dir or os.path.join(torch.hub.get_dir(), 'checkpoints')
+    path = os.path.join(folder, os.path.basename(filename.split('?')[0]))
+    rank, world_size = get_dist_info()
+    if rank == 0 and not os.path.isfile(path):
+        os.makedirs(folder, exist_ok=True)
+        try:
+            torch.hub.download_url_to_file(filename, path, progress=progress)
+        except OSError as error:
+            raise InputError(f'checkpoint {filename}: cannot be downloaded ({error}); give a local file') from error
+    if world_size > 1:
+        torch.distributed.barrier()
+    return load(path, map_location)
+
+
+_load_from_local.__name__ = 'load_from_local'
+_load_from_http.__name__ = 'load_from_http'
+
+
+def _apply(module: ModuleType) -> str:
+    _allow()
+    rebind(module.load_from_http, _load_from_http)  # the model-zoo schemes call it by name
+    module.CheckpointLoader.register_scheme('', _load_from_local, force=True)
+    module.CheckpointLoader.register_scheme(('http://', 'https://'), _load_from_http, force=True)
+    return f'weights_only=True with {len(_allowed)} allowed names; {TRUST}=1 trusts files'
+
+
+WALLS = (Wall('checkpoint', _apply, target='mmengine.runner.checkpoint'),)

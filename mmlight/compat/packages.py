@@ -1,0 +1,88 @@
+"""mmengine looks packages up through ``pkg_resources``, which setuptools 82 removed.
+
+Without it ``_base_ = 'mmdet::...'``, ``read_base()`` of another package and ``hub.get_config`` fail. The replacements
+ask ``importlib``.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os.path
+from importlib import metadata
+from types import ModuleType
+
+from mmlight.compat.wall import NotNeededError, Wall, rebind
+
+
+def is_installed(package: str) -> bool:
+    """Whether ``package``, a distribution or an importable module, is there."""
+    try:
+        metadata.distribution(package)
+    except metadata.PackageNotFoundError:
+        return _origin(package) is not None
+    return True
+
+
+def package2module(package: str) -> str:
+    """The import name of distribution ``package``: the first of its top-level names that can be imported.
+
+    Raises:
+        ValueError: the distribution does not say.
+        importlib.metadata.PackageNotFoundError: there is no such distribution.
+    """
+    distribution = metadata.distribution(package)
+    names = (distribution.read_text('top_level.txt') or '').split()
+    names += sorted({path.parts[0] for path in distribution.files or [] if path.name == '__init__.py'})
+    for name in names:
+        if _origin(name) is not None:
+            return name
+    raise ValueError(f'cannot infer the module name of {package}')
+
+
+def get_installed_path(package: str) -> str:
+    """The folder of the module that ``package``, a module or a distribution, provides.
+
+    Raises:
+        importlib.metadata.PackageNotFoundError: neither a module nor a distribution has this name.
+    """
+    origin = _origin(package) or _origin(package2module(package))
+    return os.path.dirname(origin)
+
+
+def _origin(module: str) -> str | None:
+    try:
+        spec = importlib.util.find_spec(module)
+    except (ImportError, ValueError):
+        return None
+    return None if spec is None else spec.origin  # None for a namespace package: a mere folder of that name
+
+
+def _works(module: ModuleType) -> bool:
+    """Whether the installed functions work; without running pkg_resources, whose import alone takes a second."""
+    if 'pkg_resources' in module.is_installed.__code__.co_names:
+        return importlib.util.find_spec('pkg_resources') is not None
+    try:  # some later versions return the folder above site-packages
+        return os.path.isfile(os.path.join(module.get_installed_path('mmengine'), '__init__.py'))
+    except Exception:
+        return False
+
+
+def _look_up(module: ModuleType) -> str:
+    if _works(module):
+        raise NotNeededError('the installed look-up works')
+    places = sum(
+        rebind(getattr(module, function.__name__), function)
+        for function in (is_installed, get_installed_path, package2module)
+    )
+    return f'packages are found without pkg_resources ({places} places)'
+
+
+def _register(module: ModuleType) -> str:
+    module.MODULE2PACKAGE.setdefault('mmlight', 'mmlight')
+    return "'mmlight::...' configs can be named"
+
+
+WALLS = (
+    Wall('package-look-up', _look_up, target='mmengine.utils.package_utils'),
+    Wall('package-name', _register, target='mmengine.config.utils'),
+)
