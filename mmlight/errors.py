@@ -1,5 +1,8 @@
 """The one exception that means "the input is wrong, not the program"."""
 
+import sys
+from collections.abc import Callable
+
 
 class InputError(ValueError):
     """Bad input: a config, a file, a data set or an argument that cannot work.
@@ -7,3 +10,12 @@ class InputError(ValueError):
     The message is one line that says which argument or file, what was found and what is allowed. The command line
     prints it after ``error:`` and exits with code 2.
     """
+
+
+def exit_on_input_error(main: Callable[[], None]) -> None:
+    """Run a script's ``main``; bad input ends it with one ``error:`` line on standard error and exit code 2."""
+    try:
+        main()
+    except InputError as error:
+        print(f'error: {error}', file=sys.stderr)
+        sys.exit(2)

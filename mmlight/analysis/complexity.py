@@ -86,10 +86,9 @@ class Complexity:
             rows.append((name, f'{part.parameters:,}', f'{part.macs / 1e6:,.2f}', share))
         rows.append(('total', f'{self.parameters:,}', f'{self.macs / 1e6:,.2f}', ''))
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = ['  '.join(cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths)))
-                 for row in rows]  # fmt: skip
-        rule = '-' * len(lines[0])
-        lines = [lines[0].rstrip(), rule, *(line.rstrip() for line in lines[1:-1]), rule, lines[-1].rstrip(), '']
+        header, *parts, total = (_aligned(row, widths) for row in rows)
+        rule = '-' * sum(widths, start=2 * len(widths) - 2)
+        lines = [header, rule, *parts, rule, total, '']
         height, width = self.shape
         lines.append(f'Input: 3 x {height} x {width}, batch 1' + (f', {self.rois} RoIs' if self.rois else ''))
         lines.append(f'Parameters: {self.parameters}')
@@ -102,6 +101,11 @@ class Complexity:
         names = ', '.join(f'{name} x {calls}' for name, calls in self.not_counted.items())
         lines.append(f'Not counted: {names or "nothing"}')
         return '\n'.join(lines)
+
+
+def _aligned(row: tuple[str, ...], widths: list[int]) -> str:
+    first, *others = (cell.rjust(width) for cell, width in zip(row, widths, strict=True))
+    return '  '.join([first.strip().ljust(widths[0]), *others]).rstrip()
 
 
 def measure(
@@ -160,6 +164,22 @@ def check_shape(shape: Any) -> tuple[int, int]:
     return shape[0], shape[1]
 
 
+def evaluated_shape(config: Config) -> tuple[int, int]:
+    """(height, width) that the test pipeline resizes images to.
+
+    Raises:
+        InputError: it has no `Resize` with a fixed `scale`.
+    """
+    dataset = config.get('test_dataloader', {}).get('dataset', {})
+    while 'dataset' in dataset:
+        dataset = dataset['dataset']
+    for transform in dataset.get('pipeline', []):
+        if str(transform.get('type')).endswith('Resize') and isinstance(transform.get('scale'), (tuple, list)):
+            width, height = transform['scale']
+            return height, width
+    raise InputError('--shape: needed, the test pipeline of the config has no `Resize` with a fixed `scale`')
+
+
 def build(config: str | Path | Config, options: dict | None = None) -> nn.Module:
     """The config's model with random weights, on the CPU, ready to run in a single process."""
     if not isinstance(config, Config):
@@ -179,17 +199,19 @@ def _forward(network: nn.Module, shape: tuple[int, int]) -> None:
             network(image, _samples(shape), mode='tensor')
         else:
             network(image)
-    except (RuntimeError, ValueError, IndexError, AssertionError, ZeroDivisionError, NotImplementedError) as error:
-        reason = str(error).strip().split('\n')[0] or type(error).__name__
-        height, width = shape
-        raise InputError(
-            f'shape: {type(network).__name__} cannot run on an image of {height} x {width}: {reason}'
-        ) from error
+    except Exception as error:  # whatever goes wrong in there, the model and the size are what the user can change
+        reason = f'{type(error).__name__}: {error}'.strip(': ').split('\n')[0]
+        name, (height, width) = type(network).__name__, shape
+        raise InputError(f'shape: {name} cannot run on an image of {height} x {width} ({reason})') from error
 
 
 def _samples(shape: tuple[int, int]) -> list[BaseDataElement]:
-    meta = dict(img_shape=shape, ori_shape=shape, pad_shape=shape, batch_input_shape=shape, scale_factor=(1.0, 1.0))
-    return [BaseDataElement(metainfo=dict(meta, img_id=0, img_path='', flip=False))]
+    sizes = dict.fromkeys(('img_shape', 'ori_shape', 'pad_shape', 'batch_input_shape'), shape)
+    sample = BaseDataElement(metainfo=dict(sizes, scale_factor=(1.0, 1.0), img_id=0, img_path='', flip=False))
+    sample.gt_instances = InstanceData(
+        bboxes=torch.zeros(0, 4), labels=torch.zeros(0, dtype=torch.long)
+    )  # query-based heads unpack it even where it is not used
+    return [sample]
 
 
 class _Counter(TorchDispatchMode):

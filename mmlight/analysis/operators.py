@@ -10,34 +10,44 @@ from typing import Any
 
 import torch
 
-FREE = frozenset(
-    # creation, copies, indices
-    'arange argmax argmin argsort bernoulli bincount bucketize cat clone constant_pad_nd contiguous copy count_nonzero '
-    'diag_embed dropout embedding empty empty_like empty_permuted empty_strided equal eye fill flip full full_like '
-    'gather index index_add index_copy index_fill index_put index_select is_nonzero item linspace masked_fill '
-    'masked_scatter masked_select meshgrid native_dropout new_empty new_empty_strided new_full new_ones new_zeros '
-    'nonzero one_hot ones ones_like pad pin_memory pixel_shuffle pixel_unshuffle rand rand_like randint randn '
-    'randn_like randperm reflection_pad1d reflection_pad2d repeat repeat_interleave replication_pad1d '
-    'replication_pad2d reshape resize roll rot90 scalar_tensor scatter scatter_add scatter_reduce searchsorted '
-    'select_scatter set slice_scatter sort stack take topk tril tril_indices triu triu_indices unique unique2 '
-    'unique_consecutive unique_dim unsafe_view uniform normal zero zeros zeros_like local_scalar_dense to_copy '
-    'fused_dropout lift_fresh unsafe_index unsafe_masked_index channel_shuffle native_channel_shuffle '
-    'assert_async assert_tensor_metadata '
-    # reductions and normalisation
-    'all amax amin aminmax any cummax cummin cumprod cumsum linalg_vector_norm log_softmax logsumexp max max_dim mean '
-    'median min mode nanmedian nansum norm prod softmax std std_mean sum var var_mean batch_norm_no_update '
-    'batch_norm_with_update native_batch_norm native_batch_norm_legit native_batch_norm_legit_no_training '
-    'native_group_norm native_layer_norm cudnn_batch_norm miopen_batch_norm fused_rms_norm rms_norm '
-    # pooling, resizing, sampling
-    'adaptive_avg_pool1d adaptive_avg_pool2d adaptive_max_pool1d adaptive_max_pool2d affine_grid_generator avg_pool1d '
-    'avg_pool2d grid_sampler_2d grid_sampler_2d_cpu_fallback im2col col2im max_pool1d_with_indices '
-    'max_pool2d_with_indices max_unpool2d upsample_bicubic2d upsample_bicubic2d_aa upsample_bilinear2d '
-    'upsample_bilinear2d_aa upsample_linear1d upsample_nearest1d upsample_nearest2d upsample_nearest_exact2d '
-    'cudnn_grid_sampler '
-    # comparisons and arithmetic that carry no point-wise tag in every supported torch
-    'bitwise_and bitwise_or clamp clamp_min clamp_max glu hardtanh isfinite isin isinf isnan leaky_relu logical_and '
-    'logical_not prelu prelu_kernel remainder rrelu_with_noise where'.split()
-)
+BOOKKEEPING = """
+    arange argmax argmin argsort assert_async assert_tensor_metadata bernoulli bincount bucketize cat
+    channel_shuffle clone constant_pad_nd contiguous copy count_nonzero diag_embed dropout embedding empty
+    empty_like empty_permuted empty_strided equal eye fill flip full full_like fused_dropout gather index index_add
+    index_copy index_fill index_put index_select is_nonzero item lift_fresh linspace local_scalar_dense masked_fill
+    masked_scatter masked_select meshgrid native_channel_shuffle native_dropout new_empty new_empty_strided new_full
+    new_ones new_zeros nonzero normal one_hot ones ones_like pad pin_memory pixel_shuffle pixel_unshuffle rand
+    rand_like randint randn randn_like randperm reflection_pad1d reflection_pad2d repeat repeat_interleave
+    replication_pad1d replication_pad2d reshape resize roll rot90 scalar_tensor scatter scatter_add scatter_reduce
+    searchsorted select_scatter set slice_scatter sort stack take to_copy topk tril tril_indices triu triu_indices
+    uniform unique unique2 unique_consecutive unique_dim unsafe_index unsafe_masked_index unsafe_view zero zeros
+    zeros_like
+"""
+"""Creation, copies, indices."""
+
+REDUCTIONS = """
+    all amax amin aminmax any batch_norm_no_update batch_norm_with_update cudnn_batch_norm cummax cummin cumprod
+    cumsum fused_rms_norm linalg_vector_norm log_softmax logsumexp max max_dim mean median min miopen_batch_norm
+    mode nanmedian nansum native_batch_norm native_batch_norm_legit native_batch_norm_legit_no_training
+    native_group_norm native_layer_norm norm prod rms_norm softmax std std_mean sum var var_mean
+"""
+"""Reductions and normalisation."""
+
+SAMPLING = """
+    adaptive_avg_pool1d adaptive_avg_pool2d adaptive_max_pool1d adaptive_max_pool2d affine_grid_generator avg_pool1d
+    avg_pool2d col2im cudnn_grid_sampler grid_sampler_2d grid_sampler_2d_cpu_fallback im2col max_pool1d_with_indices
+    max_pool2d_with_indices max_unpool2d upsample_bicubic2d upsample_bicubic2d_aa upsample_bilinear2d
+    upsample_bilinear2d_aa upsample_linear1d upsample_nearest1d upsample_nearest2d upsample_nearest_exact2d
+"""
+"""Pooling, resizing, sampling."""
+
+POINTWISE = """
+    bitwise_and bitwise_or clamp clamp_max clamp_min floor_divide glu hardtanh isfinite isin isinf isnan leaky_relu
+    logical_and logical_not prelu prelu_kernel remainder rrelu_with_noise where
+"""
+"""Comparisons and arithmetic that not every supported torch tags as point-wise."""
+
+FREE = frozenset(f'{BOOKKEEPING} {REDUCTIONS} {SAMPLING} {POINTWISE}'.split())
 
 RESAMPLING = ('roi_align', 'roi_pool', 'nms', 'softnms')
 """Operators of ``mmcv._ext`` that the papers' convention leaves out by name."""
