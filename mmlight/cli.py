@@ -1,0 +1,202 @@
+"""The ``mmlight`` command: one subcommand, one call; what it calls is imported when it runs."""
+
+import argparse
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+
+import mmlight
+from mmlight.errors import InputError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line ``argv`` (without the program's name; default ``sys.argv[1:]``).
+
+    Returns:
+        Exit code: 0; 2 for bad input (one line on standard error; the traceback too, with ``MMLIGHT_TRACEBACK=1``);
+        130 when interrupted from the keyboard.
+    """
+    try:
+        args = make_parser().parse_args(argv)
+        return args.run(args) or 0
+    except InputError as error:
+        if os.environ.get('MMLIGHT_TRACEBACK') == '1':
+            traceback.print_exc()
+        print(f'error: {" ".join(str(error).split())}', file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print('interrupted', file=sys.stderr)
+        return 130
+
+
+class _Parser(argparse.ArgumentParser):
+    """Wrong arguments are bad input like any other: one line."""
+
+    def error(self, message: str) -> None:
+        raise InputError(f'{message} (see {self.prog} --help)')
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    parser = _Parser(prog='mmlight', description='Light-weight and searched networks for OpenMMLab.')
+    parser.add_argument('--version', action='version', version=mmlight.__version__)
+    commands = parser.add_subparsers(metavar='COMMAND', required=True)
+
+    def command(name: str, run: Callable[[argparse.Namespace], int | None], text: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=text)
+        sub.set_defaults(run=run)
+        return sub
+
+    command('doctor', _doctor, 'Show versions, operators and patches, and what is broken.')
+    command('list', _list, 'Show the shipped configs with parameters, multiply-adds and published figures.')
+
+    sub = command('predict', _predict, 'Draw what a model finds in images, and write it as JSON.')
+    _add_config(sub)
+    sub.add_argument('images', nargs='+', metavar='IMAGE', help='image file, folder or pattern')
+    sub.add_argument('--weights', help='checkpoint')
+    sub.add_argument('--out', help='folder for pictures and predictions.json (default predictions/<config>)')
+    sub.add_argument('--score-thr', type=float, default=0.3, help='leave out detections below it (default 0.3)')
+    _add_device(sub)
+
+    sub = command('train', _train, 'Train a model.')
+    _add_config(sub)
+    _add_run_options(sub)
+    sub.add_argument('--amp', action='store_true', help='mixed precision')
+    sub.add_argument('--auto-scale-lr', action='store_true', help='scale the learning rate to the batch size')
+    sub.add_argument(
+        '--resume', nargs='?', const='auto', help='continue from this checkpoint, or from the latest in the work dir'
+    )
+    sub.add_argument('--epochs', type=int, help="number of epochs instead of the config's")
+    sub.add_argument('--seed', type=int, help='seed for weights, data order and augmentation')
+
+    sub = command('test', _test, 'Evaluate a checkpoint.')
+    _add_config(sub)
+    sub.add_argument('checkpoint')
+    _add_run_options(sub)
+    sub.add_argument('--out', help='detection: .pkl for the predictions; segmentation: folder for label images')
+    sub.add_argument('--show', action='store_true', help='show the predictions in a window')
+    sub.add_argument('--show-dir', help='folder for pictures with the predictions drawn')
+    sub.add_argument('--wait-time', type=float, default=2, help='seconds that --show shows a picture (default 2)')
+    sub.add_argument('--tta', action='store_true', help='test-time augmentation')
+
+    sub = command('flops', _flops, 'Count parameters and multiply-adds.')
+    _add_config(sub)
+    sub.add_argument('--shape', type=int, nargs='+', metavar='N', help='input height and width (default: 800 1333)')
+
+    sub = command('sample', _sample, 'Draw the built-in sample data set.')
+    sub.add_argument('out', metavar='DIR', help='folder to create')
+    sub.add_argument('--seed', type=int, default=0, help='default 0')
+    return parser
+
+
+class _Options(argparse.Action):
+    """``KEY=VALUE ...`` -> dict, read as mmengine does."""
+
+    def __call__(self, parser, namespace, values, option_string=None) -> None:
+        from mmengine.config import DictAction
+
+        for pair in values:
+            if '=' not in pair or pair.startswith('='):
+                parser.error(f"{option_string}: '{pair}' is not of the form KEY=VALUE")
+        reader = DictAction([], self.dest)
+        found = argparse.Namespace()
+        try:
+            reader(parser, found, values, option_string)
+        except (ValueError, AssertionError, SyntaxError) as error:
+            parser.error(f'{option_string}: {" ".join(values)}: {error}')
+        setattr(namespace, self.dest, {**(getattr(namespace, self.dest) or {}), **getattr(found, self.dest)})
+
+
+def _add_config(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument('config', metavar='CONFIG', help='path of a config, or the name of a shipped one')
+    sub.add_argument(
+        '--cfg-options', nargs='+', action=_Options, metavar='KEY=VALUE', help="override the config's settings"
+    )
+
+
+def _add_device(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument('--device', help='cpu, cuda or cuda:N (default: a GPU if there is one)')
+
+
+def _add_run_options(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument('--work-dir', help='folder for logs and checkpoints (default work_dirs/<config>)')
+    sub.add_argument('--data', metavar='DIR', help="folder with a COCO data set, instead of the config's")
+    sub.add_argument('--launcher', default='none', help='none, pytorch, slurm or mpi')
+    sub.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
+    _add_device(sub)
+
+
+def _common(args: argparse.Namespace) -> dict:
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))  # some launchers pass it as an argument
+    return {name: getattr(args, name) for name in ('work_dir', 'cfg_options', 'launcher', 'data', 'device')}
+
+
+def _doctor(args: argparse.Namespace) -> None:
+    from mmlight.compat import doctor
+
+    print(doctor.report())
+
+
+def _list(args: argparse.Namespace) -> None:
+    from mmlight.analysis import model_list
+
+    print(model_list.table())
+
+
+def _predict(args: argparse.Namespace) -> int:
+    from mmlight.engine.prediction import predict
+
+    result = predict(
+        args.config, args.images, args.weights, args.out, args.score_thr, args.device, cfg_options=args.cfg_options
+    )
+    for _, reason in result.failed:
+        print(f'error: {reason}', file=sys.stderr)
+    print(f'{len(result.pictures)} pictures in {result.json.parent / "pictures"}, results in {result.json}')
+    return 0 if result.pictures else 2
+
+
+def _train(args: argparse.Namespace) -> None:
+    from mmlight.engine.training import train
+
+    train(
+        args.config,
+        amp=args.amp,
+        auto_scale_lr=args.auto_scale_lr,
+        resume=args.resume,
+        epochs=args.epochs,
+        seed=args.seed,
+        **_common(args),
+    )
+
+
+def _test(args: argparse.Namespace) -> None:
+    from mmlight.engine.training import evaluate
+
+    evaluate(
+        args.config,
+        args.checkpoint,
+        out=args.out,
+        show=args.show,
+        show_dir=args.show_dir,
+        wait_time=args.wait_time,
+        tta=args.tta,
+        **_common(args),
+    )
+
+
+def _flops(args: argparse.Namespace) -> None:
+    from mmlight.analysis import complexity
+    from mmlight.engine.config import load_config
+
+    print(complexity.measure(load_config(args.config, args.cfg_options), args.shape).table())
+
+
+def _sample(args: argparse.Namespace) -> None:
+    from mmlight.datasets import sample
+
+    print(sample.generate(args.out, seed=args.seed))
+
+
+if __name__ == '__main__':
+    sys.exit(main())
