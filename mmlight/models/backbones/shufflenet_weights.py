@@ -19,20 +19,20 @@ FIRST_BLOCKS = ('half', 'keep')
 SHUFFLE_MODES = ('interleave', 'parity')
 UNITS = (4, 8, 4)  # of the three stages
 
-RGB_NORMALISED = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], bgr_to_rgb=True)
-RAW_BGR = dict(mean=[0.0, 0.0, 0.0], std=[1.0, 1.0, 1.0], bgr_to_rgb=False)
+RGB_NORMALISED = {'mean': [123.675, 116.28, 103.53], 'std': [58.395, 57.12, 57.375], 'bgr_to_rgb': True}
+RAW_BGR = {'mean': [0.0, 0.0, 0.0], 'std': [1.0, 1.0, 1.0], 'bgr_to_rgb': False}
 
 # Names of the convolutions and batch norms, in the order of the forward pass.
-MODULES = dict(  # a stack of ConvModules
-    stem=('conv', 'bn'),
-    branch1=('0.conv', '0.bn', '1.conv', '1.bn'),
-    branch2=('0.conv', '0.bn', '1.conv', '1.bn', '2.conv', '2.bn'),
-)
-SEQUENCE = dict(  # one nn.Sequential that counts the ReLUs too
-    stem=('0', '1'),
-    branch1=('0', '1', '2', '3'),
-    branch2=('0', '1', '3', '4', '5', '6'),
-)
+MODULES = {  # a stack of ConvModules
+    'stem': ('conv', 'bn'),
+    'branch1': ('0.conv', '0.bn', '1.conv', '1.bn'),
+    'branch2': ('0.conv', '0.bn', '1.conv', '1.bn', '2.conv', '2.bn'),
+}
+SEQUENCE = {  # one nn.Sequential that counts the ReLUs too
+    'stem': ('0', '1'),
+    'branch1': ('0', '1', '2', '3'),
+    'branch2': ('0', '1', '3', '4', '5', '6'),
+}
 CLASSIFIERS = ('fc', 'head.fc', 'classifier.0')
 
 
@@ -63,7 +63,7 @@ class Layout:
 
     def modules(self) -> dict[str, str]:
         """Names of all modules with weights, here -> in mmlight."""
-        names = self.units() | {name: 'fc' for name in CLASSIFIERS}
+        names = self.units() | dict.fromkeys(CLASSIFIERS, 'fc')
         for source, target in ((self.stem, 'conv1'), (self.final, 'layers.3')):
             for old, new in zip(self.inner['stem'], MODULES['stem'], strict=True):
                 names[f'{source}.{old}'] = f'{target}.{new}'
@@ -272,8 +272,8 @@ def convert_file(source: str | os.PathLike, target: str | os.PathLike) -> dict:
     except InputError as error:
         raise InputError(f'{source}: {error}') from None
     layout = _find(_strip(state_dict))
-    meta = dict(layout=layout.name, first_block=first_block, shuffle_mode=shuffle_mode, data_preprocessor=layout.image)
-    result = dict(state_dict=weights, meta=meta)
+    meta = {'layout': layout.name, 'first_block': first_block, 'shuffle_mode': shuffle_mode}
+    result = {'state_dict': weights, 'meta': {**meta, 'data_preprocessor': layout.image}}
     partial = target.with_name(f'{target.name}.{os.getpid()}.tmp')
     try:
         torch.save(result, partial)
