@@ -11,6 +11,10 @@ class InputError(ValueError):
     prints it after ``error:`` and exits with code 2.
     """
 
+    def __init__(self, message: str) -> None:
+        # an error in a data loader's worker is raised again with the worker's whole traceback as its message
+        super().__init__(message.rsplit('mmlight.errors.InputError: ', 1)[-1].rstrip())
+
 
 def exit_on_input_error(main: Callable[[], None]) -> None:
     """Run a script's ``main``; bad input ends it with one ``error:`` line on standard error and exit code 2."""

@@ -1,0 +1,104 @@
+"""Reading images without being fooled by damaged files."""
+
+import mmcv
+import numpy as np
+from mmcv.transforms import LoadImageFromFile
+from mmengine import fileio
+from mmengine.logging import print_log
+
+from mmlight.errors import InputError
+from mmlight.registry import TRANSFORMS
+
+ON_ERROR = ('raise', 'skip')
+
+
+def damage(data: bytes) -> str | None:
+    """What is wrong with the bytes of an image file as far as its end tells, or None.
+
+    OpenCV decodes a JPEG or PNG that stops half-way without complaint and leaves the rest grey or black, so the end
+    marker is looked for. Other formats are left to the decoder.
+    """
+    if not data:
+        return 'empty file'
+    if data.startswith(b'\xff\xd8'):
+        # the end of an embedded thumbnail does not count: search behind the header of the first scan only
+        return None if data.rfind(b'\xff\xd9', _first_scan(data)) >= 0 else 'truncated JPEG (no end marker)'
+    if data.startswith(b'\x89PNG\r\n\x1a\n'):
+        return None if data.rfind(b'IEND\xaeB\x60\x82') >= 0 else 'truncated PNG (no end chunk)'
+    if data.startswith(b'RIFF') and len(data) < 8 + int.from_bytes(data[4:8], 'little'):
+        return 'truncated WebP'
+    return None
+
+
+def _first_scan(data: bytes) -> int:
+    """Offset of a JPEG's first scan, or the length of ``data`` where there is none."""
+    at = 2
+    while at + 4 <= len(data) and data[at] == 0xFF:
+        marker = data[at + 1]
+        if marker == 0xDA:
+            return at + 2 + int.from_bytes(data[at + 2 : at + 4], 'big')
+        if marker == 0xFF or marker == 0x01 or 0xD0 <= marker <= 0xD8:  # fill byte, or a marker without a length
+            at += 1 if marker == 0xFF else 2
+        else:
+            at += 2 + int.from_bytes(data[at + 2 : at + 4], 'big')
+    return len(data)
+
+
+@TRANSFORMS.register_module()
+class LoadImage(LoadImageFromFile):
+    """mmcv's ``LoadImageFromFile`` that notices missing, truncated and undecodable files.
+
+    Adds to the result dict, as mmcv does: ``img`` (H, W, C) uint8 or float32, ``img_shape`` and ``ori_shape`` (H, W).
+
+    Args:
+        on_error: ``'raise'`` stops with an InputError that names the file; ``'skip'`` logs the file (once a process)
+            and returns None, upon which mmdet's and mmseg's data sets draw another image in training. Data sets in
+            test mode cannot skip: leave ``'raise'`` there.
+        kwargs: of ``LoadImageFromFile``; ``ignore_empty=True`` is ``on_error='skip'``.
+
+    Raises:
+        InputError: on_error is neither; with ``'raise'``, the image cannot be read.
+    """
+
+    def __init__(self, on_error: str = 'raise', **kwargs) -> None:
+        super().__init__(**kwargs)
+        if on_error not in ON_ERROR:
+            raise InputError(f'LoadImage: on_error={on_error!r}, allowed are {", ".join(map(repr, ON_ERROR))}')
+        self.on_error = 'skip' if self.ignore_empty else on_error
+        self._reported: set[str] = set()
+
+    def transform(self, results: dict) -> dict | None:
+        path = str(results['img_path'])
+        try:
+            image = self._read(path)
+        except InputError as error:
+            if self.on_error == 'raise':
+                raise
+            if path not in self._reported:
+                self._reported.add(path)
+                print_log(f'{error}; skipped', logger='current', level='WARNING')
+            return None
+        if self.to_float32:
+            image = image.astype(np.float32)
+        results['img'] = image
+        results['img_shape'] = results['ori_shape'] = image.shape[:2]
+        return results
+
+    def _read(self, path: str) -> np.ndarray:
+        try:
+            data = fileio.get(path, backend_args=self.backend_args)
+        except OSError as error:
+            raise InputError(f'image {path}: {error.strerror or error}') from error
+        fault = damage(data)
+        if fault:
+            raise InputError(f'image {path}: {fault}')
+        try:
+            image = mmcv.imfrombytes(data, flag=self.color_type, backend=self.imdecode_backend)
+        except Exception as error:  # each decoder has its own
+            raise InputError(f'image {path}: cannot be decoded ({" ".join(str(error).split())})') from error
+        if image is None:
+            raise InputError(f'image {path}: cannot be decoded')
+        return image
+
+    def __repr__(self) -> str:
+        return f'{super().__repr__()[:-1]}, on_error={self.on_error!r})'
