@@ -11,7 +11,7 @@ dispatched operators, so functional calls count like modules do.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -109,15 +109,20 @@ def _aligned(row: tuple[str, ...], widths: list[int]) -> str:
 
 
 def measure(
-    model: str | Path | Config | nn.Module, shape: tuple[int, int], depth: int = 1, options: dict | None = None
+    model: str | Path | Config | nn.Module,
+    shape: Sequence[int] | None = None,
+    depth: int = 1,
+    options: dict | None = None,
 ) -> Complexity:
     """Count the parameters and the multiply-adds of one inference on one image.
 
     Args:
-        model: a config (or the path of one) of an mmdet or mmseg model, or any module that takes (1, 3, H, W).
-        shape: (height, width) of the image as it enters the network; no padding is added.
+        model: a config (its path, or the name of a shipped one) of an mmdet or mmseg model, or any module that takes
+            (1, 3, H, W).
+        shape: (height, width) of the image as it enters the network, or one number for both; no padding is added.
+            Default: the size of the config's test pipeline.
         depth: levels of the module tree to tell apart in ``by_part``; 1 gives backbone, neck and heads.
-        options: config values to override (``--cfg-options``).
+        options: config values to override (``--cfg-options``) where ``model`` is a path or name.
 
     A two-stage detector's second stage runs on exactly ``test_cfg.rpn.max_per_img`` proposals, its mask head on
     ``test_cfg.rcnn.max_per_img``, whatever its weights are.
@@ -126,68 +131,67 @@ def measure(
         InputError: ``shape`` is not two positive integers, the config has no model, or the network cannot run on an
             image of this size.
     """
-    height, width = check_shape(shape)
     if depth < 1:
         raise InputError(f'depth: {depth}; must be 1 or more')
-    network = model if isinstance(model, nn.Module) else build(model, options)
+    if shape is not None:
+        shape = _checked(shape)
+    if isinstance(model, (str, Path)):
+        from mmlight.engine.config import load_config
+
+        model = load_config(model, options)
+    if shape is None:
+        shape = evaluated_shape(model)
+    network = model if isinstance(model, nn.Module) else build(model)
     was_training = network.training
     network.eval()
     try:
         counter = _Counter(network)
-        proposals = _Proposals(network, (height, width))
+        proposals = _Proposals(network, shape)
         with torch.no_grad(), proposals.given(), record_mmcv_operators(counter.not_counted), counter:
-            _forward(network, (height, width))
+            _forward(network, shape)
     finally:
         network.train(was_training)
-    training_only = sum(_parameters(getattr(network, name)) for name in TRAINING_ONLY if _has(network, name))
     by_part = _by_part(network, counter.macs, depth)
     return Complexity(
-        shape=(height, width),
+        shape=shape,
         parameters=sum(part.parameters for part in by_part.values()),
         macs=sum(counter.macs.values()),
         by_part=by_part,
         sampling_macs=counter.sampling_macs,
         rois=proposals.number,
-        training_only=training_only,
+        training_only=sum(_parameters(getattr(network, name)) for name in TRAINING_ONLY if _has(network, name)),
         not_counted=dict(counter.not_counted),
     )
 
 
-def check_shape(shape: Any) -> tuple[int, int]:
-    """``shape`` as (height, width); InputError if it is not two positive integers."""
-    if (
-        not isinstance(shape, (tuple, list))
-        or len(shape) != 2
-        or any(isinstance(side, bool) or not isinstance(side, int) or side < 1 for side in shape)
-    ):
-        raise InputError(f'shape: {shape!r}; must be two positive integers, HEIGHT WIDTH')
-    return shape[0], shape[1]
+def _checked(shape: Sequence[int]) -> tuple[int, int]:
+    sides = list(shape) if isinstance(shape, (tuple, list)) else [shape]
+    if len(sides) not in (1, 2) or any(type(side) is not int or side < 1 for side in sides):
+        raise InputError(f'shape: {shape!r}; must be two positive integers, height and width')
+    return sides[0], sides[-1]
 
 
-def evaluated_shape(config: Config) -> tuple[int, int]:
-    """(height, width) that the test pipeline resizes images to.
+def evaluated_shape(config: Config | nn.Module) -> tuple[int, int]:
+    """(height, width) that the test pipeline of ``config`` resizes images to.
 
     Raises:
         InputError: it has no `Resize` with a fixed `scale`.
     """
-    dataset = config.get('test_dataloader', {}).get('dataset', {})
+    loader = config.get('test_dataloader') if isinstance(config, Config) else None
+    dataset = (loader or {}).get('dataset', {})
     while 'dataset' in dataset:
         dataset = dataset['dataset']
     for transform in dataset.get('pipeline', []):
         if str(transform.get('type')).endswith('Resize') and isinstance(transform.get('scale'), (tuple, list)):
             width, height = transform['scale']
             return height, width
-    raise InputError('--shape: needed, the test pipeline of the config has no `Resize` with a fixed `scale`')
+    raise InputError('shape: must be given, there is no test pipeline with a `Resize` to a fixed `scale`')
 
 
-def build(config: str | Path | Config, options: dict | None = None) -> nn.Module:
+def build(config: Config) -> nn.Module:
     """The config's model with random weights, on the CPU, ready to run in a single process."""
-    if not isinstance(config, Config):
-        from mmlight.engine.config import load_config
-
-        config = load_config(config, options)
     if 'model' not in config:
-        raise InputError(f'{config.filename or "config"}: has no `model`; give the config of a model')
+        raise InputError(f'config {config.filename}: defines no `model`')
     with DefaultScope.overwrite_default_scope(config.get('default_scope', 'mmdet')):
         return revert_sync_batchnorm(MODELS.build(config.model))
 

@@ -6,8 +6,7 @@ import json
 
 from mmengine.config import DictAction
 
-from mmlight.analysis.complexity import measure, evaluated_shape
-from mmlight.engine.config import load_config
+from mmlight.analysis.complexity import measure
 from mmlight.errors import exit_on_input_error
 
 
@@ -15,7 +14,11 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', help='config file, or the name of a shipped one')
     parser.add_argument(
-        '--shape', type=int, nargs='+', metavar='N', help='HEIGHT WIDTH, or one number for both; default: test size'
+        '--shape',
+        type=int,
+        nargs='+',
+        metavar='N',
+        help='HEIGHT WIDTH, or one number for both; default: that of the test pipeline',
     )
     parser.add_argument('--depth', type=int, default=1, help='levels of the module tree to tell apart')
     parser.add_argument('--json', action='store_true', help='print JSON')
@@ -25,9 +28,7 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    config = load_config(args.config, args.cfg_options)
-    shape = args.shape * 2 if args.shape and len(args.shape) == 1 else args.shape
-    complexity = measure(config, shape or evaluated_shape(config), args.depth)
+    complexity = measure(args.config, args.shape, args.depth, args.cfg_options)
     print(json.dumps(complexity.to_dict()) if args.json else complexity.table())
 
 
