@@ -166,7 +166,7 @@ class Street:
                 z = FAR - 5
                 self.fill(((x, 0, z), (x, top, z), (x + width, top, z), (x + width, 0, z)), colour, BUILDING)
             else:
-                self.foliage(x + width / 2, 5, FAR - 8, (width * 0.7, 5.5), 14)
+                self.foliage(x + width / 2, 2, FAR - 8, (width * 0.7, 6), 60)
             x += width * 0.9
 
     def _ground(self) -> None:

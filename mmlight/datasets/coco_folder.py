@@ -1,0 +1,207 @@
+"""Your own COCO folder: find its parts and point a detection config at it."""
+
+import copy
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from mmengine.config import Config, ConfigDict
+
+from mmlight.errors import InputError
+
+SPLITS = {'train': ('train',), 'val': ('val', 'valid', 'validation'), 'test': ('test',)}
+LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+
+
+@dataclass(frozen=True)
+class CocoSplit:
+    """One split: annotation file and the folder that its ``file_name`` entries start from."""
+
+    ann_file: Path
+    img_dir: Path
+
+
+def find_coco_folder(folder: str | Path) -> dict[str, CocoSplit]:
+    """The splits of a COCO data set on disk.
+
+    Two layouts are known: ``annotations/instances_{train,val,test}*.json`` with images in ``train*/``,
+    ``images/train*/``, ``leftImg8bit/train/`` or ``images/`` (whichever holds the first image that is listed); and
+    one folder a split with ``_annotations.coco.json`` beside the images (``train/``, ``valid/``, ``test/``; Roboflow).
+
+    Returns:
+        ``'train'`` and ``'val'``, and ``'test'`` where there is one.
+
+    Raises:
+        InputError: the folder, an annotation file or the images are not found; the message says what was looked for.
+    """
+    root = Path(folder)
+    if not root.is_dir():
+        raise InputError(f'data folder {root}: {"is a file" if root.exists() else "does not exist"}')
+    found = {}
+    for split, names in SPLITS.items():
+        ann_file = _ann_file(root, names)
+        if ann_file is not None:
+            found[split] = CocoSplit(ann_file, _img_dir(root, ann_file, names))
+        elif split != 'test':
+            wanted = [f'annotations/instances_{split}*.json', *(f'{name}/_annotations.coco.json' for name in names)]
+            raise InputError(f'data folder {root}: no {split} annotations; looked for {", ".join(wanted)}')
+    return found
+
+
+def _ann_file(root: Path, names: tuple[str, ...]) -> Path | None:
+    for name in names:
+        files = sorted((root / 'annotations').glob(f'instances_{name}*.json'))
+        if len(files) > 1:
+            listed = ', '.join(file.name for file in files)
+            raise InputError(f'data folder {root}: several {name} annotation files ({listed}), expected one')
+        for file in (*files, root / name / '_annotations.coco.json'):
+            if file.is_file():
+                return file
+    return None
+
+
+def _img_dir(root: Path, ann_file: Path, names: tuple[str, ...]) -> Path:
+    """The folder that holds the first listed image."""
+    images = read_coco(ann_file)['images']
+    if not images:
+        raise InputError(f'{ann_file}: lists no images')
+    first = images[0]['file_name']
+    suffix = ann_file.stem.removeprefix('instances_')  # 'train2017'
+    tried = [ann_file.parent] if ann_file.name.startswith('_') else []
+    for name in dict.fromkeys((suffix, *names)):
+        tried += [root / name, root / 'images' / name, root / name / 'images', root / 'leftImg8bit' / name]
+    tried += [root / 'images', root]
+    for folder in tried:
+        if (folder / first).is_file():
+            return folder
+    places = ', '.join(f'{folder.relative_to(root)}/' for folder in tried)
+    raise InputError(f'data folder {root}: image {first} of {ann_file.name} not found; looked in {places}')
+
+
+def read_coco(ann_file: str | Path) -> dict:
+    """Parse a COCO detection file.
+
+    Raises:
+        InputError: missing, unreadable, not JSON, or not COCO (which key is missing or of the wrong kind).
+    """
+    path = Path(ann_file)
+    if not path.is_file():
+        raise InputError(f'annotation file {path}: {"is a folder" if path.exists() else "does not exist"}')
+    try:
+        data = json.loads(path.read_bytes())
+    except OSError as error:
+        raise InputError(f'annotation file {path}: {error.strerror or error}') from error
+    except ValueError as error:  # JSON or encoding
+        raise InputError(f'annotation file {path}: not JSON ({error})') from error
+    if not isinstance(data, dict):
+        raise InputError(
+            f'annotation file {path}: not COCO: expected an object at the top, found {type(data).__name__}'
+        )
+    needed = {'images': ('id', 'file_name', 'height', 'width'), 'categories': ('id', 'name'),
+              'annotations': ('id', 'image_id', 'category_id', 'bbox')}  # fmt: skip
+    for key, fields in needed.items():
+        entries = data.get(key)
+        if not isinstance(entries, list):
+            what = 'missing' if key not in data else f'is no list but {type(entries).__name__}'
+            raise InputError(f"annotation file {path}: not COCO detection: key '{key}' {what}")
+        fields = set(fields)
+        for index, entry in enumerate(entries):
+            if not isinstance(entry, dict) or not fields <= entry.keys():
+                lacking = sorted(fields - entry.keys()) if isinstance(entry, dict) else sorted(fields)
+                raise InputError(f'annotation file {path}: {key}[{index}] lacks {", ".join(map(repr, lacking))}')
+    return data
+
+
+def coco_classes(ann_file: str | Path) -> tuple[str, ...]:
+    """The class names of a COCO file, ordered by category id.
+
+    Exporters such as Roboflow's add a parent category without annotations; a category that has none and is named as
+    the supercategory of another is left out.
+
+    Raises:
+        InputError: as :func:`read_coco`; no categories; two categories of one name.
+    """
+    data = read_coco(ann_file)
+    used = {entry['category_id'] for entry in data['annotations']}
+    categories = sorted(data['categories'], key=lambda entry: entry['id'])
+    parents = {entry.get('supercategory') for entry in categories if entry.get('supercategory') != entry['name']}
+    names = [entry['name'] for entry in categories if entry['id'] in used or entry['name'] not in parents]
+    if not names:
+        raise InputError(f'annotation file {ann_file}: defines no categories')
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise InputError(f'annotation file {ann_file}: category names occur twice: {", ".join(twice)}')
+    return tuple(names)
+
+
+def use_coco_folder(cfg: Config, folder: str | Path) -> Config:
+    """Points an mmdet config at a COCO folder, in place: data loaders, evaluators, classes, ``num_classes``.
+
+    The classes are those of the training annotations. ``num_classes`` of every detection head follows; RPN heads,
+    which know objects from background only, are left alone. Test uses the test split if there is one, else val.
+
+    Returns:
+        ``cfg``.
+
+    Raises:
+        InputError: as :func:`find_coco_folder` and :func:`coco_classes`; the config has no COCO data set to replace.
+    """
+    splits = find_coco_folder(folder)
+    classes = coco_classes(splits['train'].ann_file)
+    splits.setdefault('test', splits['val'])
+    for loader, split in zip(LOADERS, ('train', 'val', 'test'), strict=True):
+        if not cfg.get(loader):
+            continue
+        cfg[loader] = copy.deepcopy(cfg[loader])  # configs often share one object between val and test
+        datasets = list(iter_datasets(cfg[loader].get('dataset')))
+        if len(datasets) != 1 or 'ann_file' not in datasets[0][1]:
+            raise InputError(f'config key {loader}.dataset: expected one data set with an annotation file')
+        dataset = datasets[0][1]
+        dataset.pop('data_root', None)  # joined into relative paths only
+        dataset.type = 'CocoDataset'
+        dataset.ann_file = str(splits[split].ann_file.absolute())
+        dataset.data_prefix = ConfigDict(img=str(splits[split].img_dir.absolute()) + '/')
+        dataset.metainfo = ConfigDict(classes=classes)
+    for key, split in (('val_evaluator', 'val'), ('test_evaluator', 'test')):
+        if not cfg.get(key):
+            continue
+        cfg[key] = copy.deepcopy(cfg[key])
+        evaluators = cfg[key]
+        for evaluator in evaluators if isinstance(evaluators, (list, tuple)) else [evaluators]:
+            if 'ann_file' in evaluator:
+                evaluator.ann_file = str(splits[split].ann_file.absolute())
+            elif evaluator.get('type') == 'VOCMetric':
+                raise InputError(f'config key {key}: VOCMetric cannot evaluate a COCO folder, use CocoMetric')
+    for _, head in iter_class_counts(cfg.model):
+        head.num_classes = len(classes)
+    if 'metainfo' in cfg:
+        cfg.metainfo = ConfigDict(classes=classes)
+    return cfg
+
+
+def iter_datasets(dataset: ConfigDict | None, where: str = 'dataset') -> Iterator[tuple[str, ConfigDict]]:
+    """(config key, data set) for each real data set below wrappers such as RepeatDataset and ConcatDataset."""
+    if not dataset:
+        return
+    inner = dataset.get('dataset')
+    if inner:
+        yield from iter_datasets(inner, f'{where}.dataset')
+    elif isinstance(dataset.get('datasets'), (list, tuple)):
+        for index, one in enumerate(dataset['datasets']):
+            yield from iter_datasets(one, f'{where}.datasets[{index}]')
+    else:
+        yield where, dataset
+
+
+def iter_class_counts(node: object, where: str = 'model') -> Iterator[tuple[str, ConfigDict]]:
+    """(config key, dict) of every part of a model that has ``num_classes``, backbones and RPN heads apart."""
+    if isinstance(node, dict):
+        if 'num_classes' in node:
+            yield where, node
+        for key, value in node.items():
+            if key not in ('backbone', 'rpn_head'):
+                yield from iter_class_counts(value, f'{where}.{key}')
+    elif isinstance(node, (list, tuple)):
+        for index, value in enumerate(node):
+            yield from iter_class_counts(value, f'{where}[{index}]')
