@@ -42,9 +42,7 @@ model = dict(
     train_cfg=dict(
         rpn=dict(
             assigner=dict(type='MaxIoUAssigner', pos_iou_thr=0.7, neg_iou_thr=0.3, min_pos_iou=0.3, ignore_iof_thr=-1),
-            sampler=dict(
-                type='RandomSampler', num=256, pos_fraction=0.5, neg_pos_ub=-1, add_gt_as_proposals=False
-            ),
+            sampler=dict(type='RandomSampler', num=256, pos_fraction=0.5, neg_pos_ub=-1, add_gt_as_proposals=False),
             allowed_border=-1,
             pos_weight=-1,
             debug=False,
@@ -66,8 +64,6 @@ model = dict(
     ),
     test_cfg=dict(
         rpn=dict(nms_pre=2000, max_per_img=200, nms=dict(type='nms', iou_threshold=0.7), min_bbox_size=0),
-        rcnn=dict(
-            score_thr=0.01, nms=dict(type='soft_nms', iou_threshold=0.5, min_score=0.01), max_per_img=100
-        ),
+        rcnn=dict(score_thr=0.01, nms=dict(type='soft_nms', iou_threshold=0.5, min_score=0.01), max_per_img=100),
     ),
 )

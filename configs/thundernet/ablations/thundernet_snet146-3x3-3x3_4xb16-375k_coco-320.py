@@ -3,6 +3,8 @@ _base_ = '../thundernet_snet146_4xb16-375k_coco-320.py'
 
 model = dict(
     backbone=dict(
-        arch=dict(stem=24, stages=((132, 4), (264, 8), (528, 4)), final=None, kernel=3, leading_depthwise=True)
+        arch=dict(
+            _delete_=True, stem=24, stages=((132, 4), (264, 8), (528, 4)), final=None, kernel=3, leading_depthwise=True
+        )
     )
 )

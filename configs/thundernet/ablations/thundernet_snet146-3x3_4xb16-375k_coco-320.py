@@ -3,6 +3,6 @@
 _base_ = '../thundernet_snet146_4xb16-375k_coco-320.py'
 
 model = dict(
-    backbone=dict(arch=dict(stem=24, stages=((136, 4), (272, 8), (544, 4)), final=None, kernel=3)),
+    backbone=dict(arch=dict(_delete_=True, stem=24, stages=((136, 4), (272, 8), (544, 4)), final=None, kernel=3)),
     neck=dict(in_channels=[272, 544]),
 )

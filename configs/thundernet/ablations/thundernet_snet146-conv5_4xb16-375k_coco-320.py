@@ -2,6 +2,6 @@
 _base_ = '../thundernet_snet146_4xb16-375k_coco-320.py'
 
 model = dict(
-    backbone=dict(arch=dict(stem=24, stages=((132, 4), (264, 8), (528, 4)), final=1024, kernel=5)),
+    backbone=dict(arch=dict(_delete_=True, stem=24, stages=((132, 4), (264, 8), (528, 4)), final=1024, kernel=5)),
     neck=dict(in_channels=[264, 1024]),
 )

@@ -167,6 +167,7 @@ class ShuffleV2Backbone(Backbone):
         if deepest == len(table.stages):
             self.layers.append(ConvModule(inputs, table.final, 1, norm_cfg=norm_cfg))
         self.fc = nn.Linear(self.out_channels[-1], num_classes) if num_classes else None
+        self.train()  # frozen from the start: optimizers and DDP look at the parameters before the first train()
 
     def stages(self) -> list[nn.Module]:
         return [self.conv1, *self.layers]

@@ -5,10 +5,8 @@ dialects: arXiv 1807.11164's implementations in torchvision, mmpretrain and megv
 release of arXiv 1903.11752's authors. The dialects themselves are explained in ``shufflenet_v2.py``.
 """
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -167,6 +165,15 @@ def _unknown(weights: Mapping[str, Tensor]) -> InputError:
     return InputError(f'no ShuffleNetV2 weights in a known layout: found {first}; known layouts are {known}')
 
 
+def layout_of(state_dict: Mapping[str, Tensor]) -> Layout:
+    """The layout that :func:`convert` reads ``state_dict`` in. Raises as it does."""
+    weights = _strip(state_dict)
+    layout = _find(weights)
+    if layout is None:
+        raise _unknown(weights)
+    return layout
+
+
 def convert(state_dict: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], str, str]:
     """Weights of another implementation under mmlight's names.
 
@@ -182,10 +189,7 @@ def convert(state_dict: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], str, s
     Raises:
         InputError: for an unknown or unsupported layout, or keys that the layout does not have.
     """
-    weights = _strip(state_dict)
-    layout = _find(weights)
-    if layout is None:
-        raise _unknown(weights)
+    layout, weights = layout_of(state_dict), _strip(state_dict)
     modules = layout.modules()
     others = [name for name in weights if name != 'dialect' and name.rpartition('.')[0] not in modules]
     if others:
@@ -241,45 +245,3 @@ def _adapt(module: nn.Module, state_dict: dict[str, Tensor], prefix: str, *_) ->
     for name in found:
         del state_dict[prefix + name]
     state_dict.update({prefix + name: tensor for name, tensor in weights.items() if not name.startswith(behind)})
-
-
-def convert_file(source: str | os.PathLike, target: str | os.PathLike) -> dict:
-    """Convert a checkpoint file; :func:`convert` says from which layouts.
-
-    The target holds ``state_dict`` and ``meta`` and appears complete or not at all.
-
-    Returns:
-        The whole checkpoint. ``meta`` has ``layout``, ``first_block``, ``shuffle_mode`` and ``data_preprocessor``, the
-        input normalisation that fits the published weights (``None``: that of the training that made the file).
-
-    Raises:
-        InputError: for a file that cannot be read or written, or holds no weights in a known layout.
-    """
-    from mmlight.compat import checkpoint
-
-    target = Path(target)
-    if target.is_dir() or not target.parent.is_dir():
-        raise InputError(f'{target}: must be a file in an existing folder')
-    loaded = checkpoint.load(source)
-    state_dict = loaded
-    for key in ('state_dict', 'model'):
-        if isinstance(loaded, Mapping) and isinstance(loaded.get(key), Mapping):
-            state_dict = loaded[key]
-    if not isinstance(state_dict, Mapping) or not all(isinstance(value, Tensor) for value in state_dict.values()):
-        raise InputError(f'{source}: holds no state dict, that is, names and tensors')
-    try:
-        weights, first_block, shuffle_mode = convert(state_dict)
-    except InputError as error:
-        raise InputError(f'{source}: {error}') from None
-    layout = _find(_strip(state_dict))
-    meta = {'layout': layout.name, 'first_block': first_block, 'shuffle_mode': shuffle_mode}
-    result = {'state_dict': weights, 'meta': {**meta, 'data_preprocessor': layout.image}}
-    partial = target.with_name(f'{target.name}.{os.getpid()}.tmp')
-    try:
-        torch.save(result, partial)
-        os.replace(partial, target)
-    except (OSError, RuntimeError) as error:
-        raise InputError(f'{target}: cannot be written ({error})') from None
-    finally:
-        partial.unlink(missing_ok=True)
-    return result
