@@ -1,0 +1,93 @@
+"""Time PSRoIAlign against mmcv's RoIAlign on all channels followed by picking the diagonal.
+
+Both are checked to agree first, then timed alternately in one process; what counts is the ratio.
+"""
+
+import mmlight  # isort: skip
+
+import argparse
+import sys
+import time
+from collections.abc import Callable
+
+import torch
+from mmcv.ops import roi_align
+from torch import Tensor
+
+from mmlight.ops import PSRoIAlign
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--rois', type=int, default=200)
+    parser.add_argument('--images', type=int, default=1)
+    parser.add_argument('--channels', type=int, default=245, help='a multiple of 49')
+    parser.add_argument('--size', type=int, default=20, help='height and width of the map')
+    parser.add_argument('--mode', choices=['avg', 'max'], default='avg')
+    parser.add_argument('--repeats', type=int, default=10)
+    parser.add_argument('--threads', type=int, default=1)
+    parser.add_argument('--device', default='cpu')
+    return parser.parse_args()
+
+
+def shortest(functions: dict[str, Callable], repeats: int, device: str) -> dict[str, float]:
+    """Least milliseconds of each function, called in turns."""
+    best = dict.fromkeys(functions, float('inf'))
+    for _ in range(repeats + 1):
+        for name, function in functions.items():
+            start = time.perf_counter()
+            function()
+            if device.startswith('cuda'):
+                torch.cuda.synchronize()
+            best[name] = min(best[name], (time.perf_counter() - start) * 1e3)
+    return best
+
+
+def main() -> int:
+    args = parse_args()
+    torch.set_num_threads(args.threads)
+    torch.manual_seed(0)
+    features = torch.randn(args.images, args.channels, args.size, args.size, device=args.device, requires_grad=True)
+    extent = 16 * args.size
+    rois = torch.rand(args.rois, 5, device=args.device) * extent
+    rois[:, 3:] = rois[:, 1:3] + torch.rand(args.rois, 2, device=args.device) * extent / 3
+    rois[:, 0] = torch.randint(0, args.images, (args.rois,), device=args.device)
+    pool = PSRoIAlign(7, 1 / 16, sampling_ratio=2, mode=args.mode)
+
+    def direct() -> Tensor:
+        return pool(features, rois)
+
+    def diagonal() -> Tensor:
+        every = roi_align(features, rois, (7, 7), 1 / 16, 2, args.mode, True)
+        return torch.einsum('rkpqpq->rkpq', every.view(len(rois), -1, 7, 7, 7, 7))
+
+    difference = (direct() - diagonal()).abs().max().item()
+    print(f'largest difference of the two: {difference:.1e}')
+    if difference > 1e-4:
+        print('error: the two do not agree', file=sys.stderr)
+        return 1
+
+    import mmcv
+
+    native = 'fallback' if getattr(mmcv._ext, '__is_fallback__', False) else 'compiled'
+    print(
+        f'{args.rois} RoIs, {args.images} image(s), {args.channels} x {args.size} x {args.size}, {args.mode}, '
+        f'{args.device}, {args.threads} thread(s), torch {torch.__version__}, mmcv operators: {native}'
+    )
+
+    def forward(function: Callable) -> Callable:
+        return torch.no_grad()(function)
+
+    def both(function: Callable) -> Callable:
+        return lambda: function().sum().backward()
+
+    print(f'{"":20}{"RoIAlign, diagonal":>20}{"PSRoIAlign":>14}{"ratio":>9}')
+    for name, wrap in (('forward', forward), ('forward + backward', both)):
+        times = shortest({'diagonal': wrap(diagonal), 'direct': wrap(direct)}, args.repeats, args.device)
+        ratio = times['diagonal'] / times['direct']
+        print(f'{name:20}{times["diagonal"]:17.2f} ms{times["direct"]:11.2f} ms{ratio:8.1f}x')
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
