@@ -151,7 +151,7 @@ def plot(
     axes.set_title(title)
     if len(names) <= 30:
         for (row, column), value in np.ndenumerate(share):
-            if not np.isnan(value):
+            if value >= 0.5:  # neither empty rows nor the many zeros
                 red, green, blue, _ = image.cmap(value / 100)
                 dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.5
                 text = f'{value:.0f}'

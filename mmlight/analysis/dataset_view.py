@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -58,6 +59,8 @@ def browse(
     """
     if number is not None and number < 1:
         raise InputError(f'--show-number {number}: must be 1 or more')
+    config = copy.deepcopy(config)
+    _load_annotations_first(config.get(f'{phase}_dataloader'))
     dataset = build_dataset(config, phase)
     visualizer = _visualizer(config)
     visualizer.dataset_meta = dataset.metainfo
@@ -73,11 +76,33 @@ def browse(
             if path in taken:  # the same file name in two folders of the data set
                 path = path.with_name(f'{path.stem}_{index}{path.suffix}')
             taken.add(path)
-        image = item['inputs'].permute(1, 2, 0).numpy()[..., ::-1]  # loaded as BGR, drawn as RGB
+        image = item['inputs'][[2, 1, 0]].permute(1, 2, 0).contiguous().numpy()  # loaded as BGR, drawn as RGB
         visualizer.add_datasample(
             name, image, sample, draw_pred=False, show=show, wait_time=interval, out_file=path and str(path)
         )
         yield path
+
+
+def _load_annotations_first(node: object) -> None:
+    """Move the loading of annotations to the front of every pipeline below ``node``.
+
+    Evaluation loads them after resizing, to compare at the original size; on the resized image they would lie beside
+    the objects.
+    """
+    if isinstance(node, dict):
+        pipeline = node.get('pipeline')
+        if isinstance(pipeline, list):
+            pipeline.sort(key=_loading_order)
+        for value in node.values():
+            _load_annotations_first(value)
+    elif isinstance(node, list):
+        for value in node:
+            _load_annotations_first(value)
+
+
+def _loading_order(transform: dict) -> int:
+    name = str(transform.get('type')).rpartition('.')[2]
+    return 2 if not name.startswith('Load') else 1 if name.endswith('Annotations') else 0
 
 
 def _visualizer(config: Config) -> Visualizer:

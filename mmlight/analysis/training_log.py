@@ -105,7 +105,9 @@ def plot_curves(
     style: str | None = None,
     backend: str | None = None,
 ) -> None:
-    """Draw every key of every log into one figure: save it to ``out``, or show it if ``out`` is None.
+    """Draw every key of every log: save the figure to ``out``, or show it if ``out`` is None.
+
+    Curves over iterations and curves over epochs get a panel each.
 
     Raises:
         InputError: a key is in none of the records, the number of legends does not fit, or there is no such style.
@@ -124,17 +126,19 @@ def plot_curves(
         if style not in plt.style.available:
             raise InputError(f'--style: unknown; allowed are {", ".join(plt.style.available)}')
     with plt.style.context(style or 'default'):
-        figure, axes = plt.subplots(figsize=(8, 5), layout='constrained')
-        for index, (log, key, (steps, values, _)) in enumerate(curves):
+        units = list(dict.fromkeys(unit for _, _, (_, _, unit) in curves))
+        figure, panels = plt.subplots(len(units), figsize=(8, 5 * len(units)), layout='constrained', squeeze=False)
+        panels = dict(zip(units, panels.flat, strict=True))
+        for index, (log, key, (steps, values, unit)) in enumerate(curves):
             label = legend[index] if legend else f'{log.path.stem} {key}' if len(logs) > 1 else key
             marker = 'o' if len(steps) <= 50 else None
-            axes.plot(steps, values, label=label, marker=marker, markersize=3, linewidth=1)
-        axes.set_xlabel(' / '.join(dict.fromkeys(unit for _, _, (_, _, unit) in curves)))
-        if len(keys) == 1:
-            axes.set_ylabel(keys[0])
-        axes.set_title(title or '')
-        axes.grid(True, alpha=0.3)
-        axes.legend()
+            panels[unit].plot(steps, values, label=label, marker=marker, markersize=3, linewidth=1)
+        for unit, axes in panels.items():
+            axes.set_xlabel(unit)
+            axes.set_ylabel(keys[0] if len(keys) == 1 else '')
+            axes.grid(True, alpha=0.3)
+            axes.legend()
+        figure.suptitle(title or '')
         if out is None:
             plt.show()
         else:
@@ -149,12 +153,11 @@ def describe_times(log: TrainingLog, include_outliers: bool = False) -> str:
     mean = sum(times.values()) / len(times)
     spread = (sum((value - mean) ** 2 for value in times.values()) / len(times)) ** 0.5
     slowest, fastest = max(times, key=times.get), min(times, key=times.get)
-    return '\n'.join(
-        [
-            f'{log.path}',
+    lines = [f'{log.path}']
+    if log.by_epoch:
+        lines += [
             f'slowest epoch {slowest}, average time is {times[slowest]:.4f} s/iter',
             f'fastest epoch {fastest}, average time is {times[fastest]:.4f} s/iter',
             f'time std over epochs is {spread:.4f}',
-            f'average iter time: {mean:.4f} s/iter',
         ]
-    )
+    return '\n'.join([*lines, f'average iter time: {mean:.4f} s/iter'])
