@@ -1,5 +1,6 @@
 """Looks at the data before training: what would fail later, or silently train on nothing, is said in one line."""
 
+import logging
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -54,7 +55,7 @@ def check_config_data(cfg: Config, sections: Sequence[str] = LOADERS) -> list[st
             evaluator = cfg.get(section.replace('dataloader', 'evaluator'))
             warnings += _check_evaluator(evaluator, dataset, section.replace('dataloader', 'evaluator'))
     for warning in warnings:
-        print_log(warning, logger='current', level='WARNING')
+        print_log(warning, logger='current', level=logging.WARNING)
     return warnings
 
 

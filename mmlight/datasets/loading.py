@@ -1,5 +1,7 @@
 """Reading images without being fooled by damaged files."""
 
+import logging
+
 import mmcv
 import numpy as np
 from mmcv.transforms import LoadImageFromFile
@@ -15,8 +17,8 @@ ON_ERROR = ('raise', 'skip')
 def damage(data: bytes) -> str | None:
     """What is wrong with the bytes of an image file as far as its end tells, or None.
 
-    OpenCV decodes a JPEG or PNG that stops half-way without complaint and leaves the rest grey or black, so the end
-    marker is looked for. Other formats are left to the decoder.
+    Several versions of OpenCV decode a JPEG or PNG that stops half-way without complaint and leave the rest grey or
+    black, so the end marker is looked for. Other formats are left to the decoder.
     """
     if not data:
         return 'empty file'
@@ -76,7 +78,7 @@ class LoadImage(LoadImageFromFile):
                 raise
             if path not in self._reported:
                 self._reported.add(path)
-                print_log(f'{error}; skipped', logger='current', level='WARNING')
+                print_log(f'{error}; skipped', logger='current', level=logging.WARNING)
             return None
         if self.to_float32:
             image = image.astype(np.float32)

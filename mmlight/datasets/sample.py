@@ -76,8 +76,8 @@ def _parameters(num_train: int, num_val: int, size: tuple[int, int], seed: int) 
     for name, value, least in (('num_train', num_train, 1), ('num_val', num_val, 1), ('seed', seed, 0)):
         if not isinstance(value, int) or value < least:
             raise InputError(f'{name}={value!r}: expected a whole number of at least {least}')
-    size = tuple(size)
-    if len(size) != 2 or not all(isinstance(side, int) for side in size) or size[0] < 128 or size[1] < 96:
+    fits = isinstance(size, (tuple, list)) and len(size) == 2 and all(isinstance(side, int) for side in size)
+    if not fits or size[0] < 128 or size[1] < 96:
         raise InputError(f'size={size!r}: expected (width, height) of at least (128, 96) pixels')
     return {'version': VERSION, 'num_train': num_train, 'num_val': num_val, 'size': list(size), 'seed': seed}
 
