@@ -120,7 +120,7 @@ class Megvii(nn.Module):
         super().__init__()
         widths, final = V2_STAGES[widen_factor], V2_FINAL[widen_factor]
         self.first_conv = stem(24)
-        self.features = nn.Sequential(*sum(stages(AuthorsUnit, 24, widths, 3), []))
+        self.features = nn.Sequential(*(unit for stage in stages(AuthorsUnit, 24, widths, 3) for unit in stage))
         self.conv_last = last(widths[-1], final)
         self.classifier = nn.Sequential(nn.Linear(final, classes, bias=False))
 
