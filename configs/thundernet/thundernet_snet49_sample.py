@@ -7,7 +7,7 @@ _base_ = [
 ]
 data_root = 'data/sample/'
 metainfo = dict(
-    classes=('person', 'rider', 'car', 'truck', 'bicycle', 'traffic light', 'traffic sign'),
+    classes=('person', 'rider', 'car', 'bus', 'bicycle', 'traffic light', 'traffic sign'),
     palette=[(220, 20, 60), (255, 0, 0), (0, 0, 142), (0, 60, 100), (119, 11, 32), (250, 170, 30), (220, 220, 0)],
 )
 
