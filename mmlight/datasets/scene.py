@@ -18,18 +18,16 @@ TRAIN_IDS = {  # detection class -> Cityscapes train id
     'traffic sign': 7,
 }
 KINDS = {
-    'car': 0.27,
+    'car': 0.24,
     'person': 0.2,
     'cyclist': 0.14,
-    'bus': 0.11,
-    'traffic light': 0.13,
-    'traffic sign': 0.12,
+    'bus': 0.12,
+    'traffic light': 0.14,
+    'traffic sign': 0.13,
     'bicycle': 0.03,
 }
-SMALL, TINY = (
-    0.075,
-    0.045,
-)  # side of an object's box, as a share of the picture's: most are at least SMALL, none below TINY
+# side of an object's box as a share of the picture's: most are at least SMALL, none is below TINY
+SMALL, TINY = 0.085, 0.045
 LEAST_VISIBLE = 0.3  # objects of which less shows become "ignore" regions
 
 
@@ -138,7 +136,7 @@ def compose(rng: np.random.Generator, size: tuple[int, int]) -> Scene:
     street = Street(rng, size)
     street.paint_background()
     placed: list[Placed] = []
-    wanted = 0 if rng.random() < 1 / 16 else int(rng.integers(2, 6))
+    wanted = 0 if rng.random() < 1 / 16 else int(rng.integers(2, 7))
     for _ in range(200 if wanted else 0):
         if len(placed) >= wanted:
             break

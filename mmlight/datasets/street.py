@@ -21,7 +21,7 @@ NEAR, FAR = 1.2, 90.0  # metres: nothing is drawn outside
 LIGHTS = {
     'day': ((1.0, 1.0, 1.0), (225, 215, 205), 300, (215, 160, 95), (235, 215, 190)),
     'overcast': ((0.82, 0.8, 0.78), (190, 190, 190), 160, (185, 180, 175), (205, 205, 203)),
-    'dusk': ((0.56, 0.46, 0.5), (95, 75, 100), 170, (85, 50, 45), (95, 125, 190)),
+    'dusk': ((0.6, 0.5, 0.54), (95, 75, 100), 170, (85, 50, 45), (95, 125, 190)),
     'fog': ((0.85, 0.85, 0.85), (205, 205, 200), 34, (205, 203, 198), (208, 208, 204)),
 }
 # how strongly the grain of a surface shows, by identity; objects get THING_GRAIN
@@ -108,7 +108,8 @@ class Street:
 
     def ground(self, x0: float, x1: float, colour: Colour, ident: int | None, z: tuple = (NEAR, FAR)) -> None:
         """A strip of the ground, cut in slices so that the haze grows with distance."""
-        edges = np.geomspace(*z, 2 + int(6 * np.log10(z[1] / z[0]) ** 2))
+        slices = math.ceil(math.log(z[1] / z[0]) * (0.5 + 150 / self.reach))
+        edges = np.geomspace(*z, slices + 1)
         for z0, z1 in itertools.pairwise(edges):
             self.fill(((x0, 0, z0), (x1, 0, z0), (x1, 0, z1), (x0, 0, z1)), colour, ident)
 
