@@ -2,9 +2,10 @@
 
 import ast
 import difflib
-import importlib
+import importlib.util
 import inspect
 import os
+import re
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,8 +25,6 @@ OTHER_KEYS = (
     'find_unused_parameters', 'detect_anomalous_params', 'model_wrapper_cfg', 'sync_bn', 'custom_imports',
     'data_preprocessor', 'backend_args', 'data_root', 'dataset_type', 'metainfo',
 )  # fmt: skip
-# Below these keys `type` names a function or an operator, not a registered class.
-UNREGISTERED = {'nms', 'roi_layer', 'metainfo', 'dist_cfg', 'mp_cfg', 'nms_cfg', 'test_cfg.nms', 'fuse_type'}
 SECTIONS = (
     'model', 'data_preprocessor', 'train_dataloader', 'val_dataloader', 'test_dataloader', 'optim_wrapper',
     'param_scheduler', 'train_cfg', 'val_cfg', 'test_cfg', 'val_evaluator', 'test_evaluator', 'default_hooks',
@@ -125,6 +124,9 @@ def check_types(cfg: Config) -> None:
 
 def unknown_type(name: str, where: str) -> InputError:
     """The error for a ``type`` that no registry knows, with the nearest known names."""
+    package = name.split('.')[0]
+    if '.' in name and importlib.util.find_spec(package) is None:
+        return InputError(f"config key {where}: type '{name}' needs the package {package}, which is not installed")
     known = _known_names()
     near = difflib.get_close_matches(name, known, n=3)
     bare = name.split('.')[-1]  # a right name with a wrong or no scope
@@ -133,6 +135,24 @@ def unknown_type(name: str, where: str) -> InputError:
     near = list(dict.fromkeys(other for other in near if other != name))[:3]
     hint = f'did you mean {" or ".join(near)}?' if near else 'is its module named in `custom_imports`?'
     return InputError(f"config key {where}: type '{name}' is not registered; {hint}")
+
+
+def explain(error: Exception, cfg: Config) -> InputError:
+    """What to tell the user when building from ``cfg`` raised ``error``."""
+    unknown = re.search(r"['\"]?([\w.]+) is not in the \S+ registry", str(error))
+    if unknown is None:
+        return InputError(f'config {cfg.filename}: cannot be built: {type(error).__name__}: {one_line(error)}')
+    places = [key for key, value in _leaves(cfg.to_dict()) if value == unknown[1] and key.endswith('.type')]
+    return unknown_type(unknown[1], places[0] if places else 'type')
+
+
+def _leaves(node: object, where: str = '') -> Iterator[tuple[str, object]]:
+    """(dotted key, value) of everything in a nested config that is neither dict nor list."""
+    if isinstance(node, (dict, list, tuple)):
+        for key, value in node.items() if isinstance(node, dict) else enumerate(node):
+            yield from _leaves(value, f'{where}.{key}' if where else str(key))
+    else:
+        yield where, node
 
 
 def one_line(error: BaseException, limit: int = 300) -> str:
@@ -150,16 +170,20 @@ def _line_of(error: BaseException) -> str:
 
 
 def _types(node: object, where: str, scope: str | None) -> Iterator[tuple[str, str, str | None]]:
-    """(config key path, ``type`` string, scope set by an enclosing ``_scope_``) of every typed dict below ``node``."""
+    """(config key path, ``type`` string, scope set by an enclosing ``_scope_``) of every typed dict below ``node``.
+
+    Left out: lower-case names (``nms``, ``conv``), which mostly are keywords of the class that reads them, and what
+    names operators of mmcv (``roi_layer``) or transforms of albumentations.
+    """
     if isinstance(node, dict):
         scope = node.get('_scope_', scope)
         name = node.get('type')
-        if isinstance(name, str):
+        if isinstance(name, str) and not (name[:1].islower() and '.' not in name):
             yield f'{where}.type', name, scope
-            if name.split('.')[-1] == 'Albu':  # its transforms are named in albumentations, not here
+            if name.split('.')[-1] == 'Albu':
                 return
         for key, value in node.items():
-            if key not in UNREGISTERED:
+            if key not in ('roi_layer', 'metainfo'):
                 yield from _types(value, f'{where}.{key}', scope)
     elif isinstance(node, (list, tuple)):
         for index, value in enumerate(node):

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
-import mmcv
 import numpy as np
 import torch
 from mmcv.transforms import Compose
@@ -20,8 +19,9 @@ from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import DATASETS, MODELS, VISUALIZERS
 from torch import nn
 
+from mmlight.datasets import LoadImage
 from mmlight.engine import checkpoint as ckpt
-from mmlight.engine.config import load_config, one_line
+from mmlight.engine.config import explain, load_config, one_line
 from mmlight.engine.progress import track
 from mmlight.engine.training import use_device
 from mmlight.errors import InputError
@@ -121,7 +121,7 @@ def build_model(cfg: Config, weights: str | os.PathLike | None) -> tuple[nn.Modu
     try:
         model = MODELS.build(dict(cfg.model))
     except (TypeError, KeyError, ValueError, AssertionError) as error:
-        raise InputError(f'config {cfg.filename}: model cannot be built: {one_line(error)}') from error
+        raise explain(error, cfg) from error
     if content is None:
         warnings.warn('no --weights: the model has its initial weights, its predictions mean nothing', stacklevel=2)
         model.init_weights()
@@ -148,12 +148,13 @@ def dataset_meta(cfg: Config) -> dict:
 def _predict_files(cfg, model, meta, files, folder, score_thr, weights) -> Prediction:
     dataset = _innermost(cfg.test_dataloader.dataset)
     pipeline = Compose([t for t in dataset.pipeline if 'LoadAnnotations' not in str(t['type'])])
+    read = LoadImage()  # notices damaged files, which decoders pass with a grey remainder
     visualizer = _visualizer(cfg, meta)
     result = Prediction(folder / 'predictions.json')
     entries = []
     for number, file in enumerate(track(files, 'predict', len(files))):
         try:
-            image = _read(file)
+            image = read({'img_path': str(file)})['img'][..., ::-1]
             data = pipeline({'img_path': str(file), 'img_id': number, 'reduce_zero_label': False, 'seg_fields': []})
         except (InputError, OSError, ValueError, AttributeError) as error:
             result.failed.append((file, one_line(error)))
@@ -234,18 +235,6 @@ def _visualizer(cfg: Config, meta: dict):
     visualizer = VISUALIZERS.build(settings)
     visualizer.dataset_meta = dict(meta)
     return visualizer
-
-
-def _read(file: Path) -> np.ndarray:
-    """(H, W, 3) RGB, 8 bits.
-
-    Raises:
-        InputError: not an image, or a damaged one.
-    """
-    image = mmcv.imfrombytes(file.read_bytes(), channel_order='rgb') if file.stat().st_size else None
-    if image is None:
-        raise InputError(f'image {file}: cannot be decoded')
-    return image
 
 
 def _free_name(file: Path, taken: list[Path]) -> str:

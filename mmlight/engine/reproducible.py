@@ -115,16 +115,15 @@ class SeedByStep(Hook):
     def before_train(self, runner: Runner) -> None:
         """Put the seeded batch sampler into the train loader and, for iterations, start it where training resumes."""
         loop = runner.train_loop
-        loader = loop.dataloader
-        if loader.batch_sampler is None:
-            raise ValueError('SeedByStep needs a train_dataloader with batch_size or batch_sampler')
         self.key = (runner.seed or 0, runner.rank)
-        self.batches = SeededBatchSampler(loader.batch_sampler, (DATA, *self.key))
-        # DataLoader refuses a new batch sampler because an iterator under way would not see it; none is kept here
-        vars(loader)['batch_sampler'] = self.batches
-        loader._iterator = None
         if isinstance(loop, IterBasedTrainLoop):
-            loop.dataloader_iterator = self._continue(loader, runner.iter)
+            loop.dataloader_iterator = None  # ends its workers; it has drawn from the samplers already, so:
+            loop.dataloader = _with_new_samplers(runner, loop.dataloader)
+        self.batches = SeededBatchSampler(loop.dataloader.batch_sampler, (DATA, *self.key))
+        # DataLoader refuses a new batch sampler because an iterator under way would not see it; none is
+        vars(loop.dataloader)['batch_sampler'] = self.batches
+        if isinstance(loop, IterBasedTrainLoop):
+            loop.dataloader_iterator = self._continue(loop.dataloader, runner.iter)
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Number the epoch's batches, past those that a checkpoint from inside the epoch had seen."""
@@ -152,19 +151,36 @@ class SeedByStep(Hook):
 
     def _continue(self, loader: DataLoader, steps: int) -> _ResumedIterator:
         """An endless iterator over ``loader`` whose first real batch is that of step ``steps``."""
-        sampler = self.batches.sampler or loader.sampler
-        epoch = 0
-        if hasattr(sampler, '_indices_of_rank'):  # endless samplers: the loop's first iterator has drawn from it
-            sampler.indices = sampler._indices_of_rank()
-            self.batches.skip = steps
-        else:  # finite samplers are begun again at each end, with the next `set_epoch`
+        epoch, self.batches.number, self.batches.skip = 0, steps, steps
+        sampler = self.batches.sampler
+        if not hasattr(sampler, '_infinite_indices'):  # a finite one is begun again at each end, with `set_epoch`
             epoch, self.batches.skip = divmod(steps, len(self.batches))
             if hasattr(sampler, 'set_epoch'):
                 sampler.set_epoch(epoch)
-        self.batches.number = steps
         iterator = _ResumedIterator(loader, steps)
         iterator._epoch = epoch
         return iterator
+
+
+class _AsIs:
+    """A config value that is handed on instead of being copied."""
+
+    def __init__(self, value: object) -> None:
+        self.value = value
+
+    def __deepcopy__(self, memo: dict) -> object:
+        return self.value
+
+
+def _with_new_samplers(runner: Runner, loader: DataLoader) -> DataLoader:
+    """``loader`` built once more, on the same data set."""
+    settings = runner._train_dataloader
+    if not isinstance(settings, dict):  # a loader made by hand
+        return loader
+    settings = {key: value for key, value in settings.items() if key != 'num_batch_per_epoch'}
+    settings['dataset'] = _AsIs(loader.dataset)
+    diff_rank_seed = runner._randomness_cfg.get('diff_rank_seed', False)
+    return runner.build_dataloader(settings, seed=runner.seed, diff_rank_seed=diff_rank_seed)
 
 
 def _batch_resizers(runner: Runner) -> list[tuple[str, torch.nn.Module]]:

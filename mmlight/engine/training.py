@@ -13,8 +13,10 @@ from mmengine.logging import print_log
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
+from mmlight.datasets.check import check_config_data
+from mmlight.datasets.coco_folder import use_coco_folder
 from mmlight.engine import checkpoint as ckpt
-from mmlight.engine.config import load_config, one_line
+from mmlight.engine.config import explain, load_config
 from mmlight.engine.progress import ProgressBar
 from mmlight.errors import InputError
 
@@ -79,7 +81,7 @@ def train(
         if amp:
             _enable_amp(cfg)
         state = _enable_resume(cfg, resume)
-        _check_data(cfg, ('train_dataloader', 'val_dataloader'))
+        check_config_data(cfg, ('train_dataloader', 'val_dataloader'))
         _add_hooks(cfg)
         runner = build_runner(cfg)
         if state is not None:
@@ -132,7 +134,7 @@ def evaluate(
     if out is not None:
         _enable_out(cfg, str(out))
     with use_device(device, launcher):
-        _check_data(cfg, ('test_dataloader',))
+        check_config_data(cfg, ('test_dataloader',))
         _add_hooks(cfg)
         runner = build_runner(cfg)
         report = ckpt.check_fits(_plain_model(runner), content, checkpoint)
@@ -146,9 +148,7 @@ def build_runner(cfg: Config) -> Runner:
     try:
         return Runner.from_cfg(cfg) if 'runner_type' not in cfg else RUNNERS.build(cfg)
     except (TypeError, KeyError, ValueError, AssertionError) as error:
-        raise InputError(
-            f'config {cfg.filename}: cannot be built: {type(error).__name__}: {one_line(error)}'
-        ) from error
+        raise explain(error, cfg) from error
 
 
 def set_epochs(cfg: Config, epochs: int) -> None:
@@ -212,8 +212,6 @@ def _prepare(config, cfg_options, work_dir, launcher, data) -> Config:
     cfg = copy.deepcopy(config) if isinstance(config, Config) else load_config(config, cfg_options)
     cfg.launcher = launcher
     if data is not None:
-        from mmlight.datasets.coco_folder import use_coco_folder
-
         use_coco_folder(cfg, data)
     if work_dir is not None or not cfg.get('work_dir'):
         cfg.work_dir = str(work_dir or Path('work_dirs') / Path(cfg.filename or 'config').stem)
@@ -222,12 +220,6 @@ def _prepare(config, cfg_options, work_dir, launcher, data) -> Config:
     except OSError as error:
         raise InputError(f'--work-dir {cfg.work_dir}: cannot be created ({error.strerror})') from error
     return cfg
-
-
-def _check_data(cfg: Config, sections: tuple[str, ...]) -> None:
-    from mmlight.datasets.check import check_config_data
-
-    check_config_data(cfg)
 
 
 def _enable_amp(cfg: Config) -> None:
@@ -297,6 +289,9 @@ def _plain_model(runner: Runner) -> torch.nn.Module:
 def _run(runner: Runner, job):
     try:
         return job()
+    except InputError as error:
+        # from a loader worker it comes with the worker's traceback as its text
+        raise InputError(str(error).rpartition('InputError: ')[2].strip()) from error
     finally:
         for hook in runner.hooks:
             if isinstance(hook, ProgressBar):
@@ -314,6 +309,8 @@ def _enable_drawing(cfg: Config, show: bool, show_dir: str | os.PathLike | None,
     hook.draw = True
     if show:
         hook.show, hook.wait_time = True, wait_time
+    if _is_segmentation(cfg):
+        hook.interval = 1  # mmseg draws every 50th picture by default, mmdet each
     if show_dir and _is_segmentation(cfg):
         cfg.visualizer.save_dir = str(show_dir)
     elif show_dir:
