@@ -41,13 +41,13 @@ done
 cd "$repo"
 python=$(bash tools/setup_env.sh)
 
-if [ ! -e "$data" ] || [ -e "$data/sample.json" ] || [ -z "$(ls -A "$data")" ]; then
+if [ ! -e "$data" ] || [ -z "$(ls -A "$data")" ]; then
   say "sample data set: $data"
   "$python" tools/misc/make_sample.py --out "$data"
-  : "${work_dir:=$repo/work_dirs/quickstart}"
-else
-  : "${work_dir:=$repo/work_dirs/quickstart_$(basename "$data")}"
 fi
+name=quickstart
+[ -e "$data/sample.json" ] || name+=_$(basename "$data")
+: "${work_dir:=$repo/work_dirs/$name}"
 
 report=("$python" tools/misc/quickstart_report.py "$CONFIG" --data "$data" --work-dir "$work_dir" --epochs "$epochs")
 if "${report[@]}" --finished; then exit 0; fi

@@ -55,7 +55,8 @@ find_environment() {  # sets PYTHON and OWN (1 where the environment is ours)
 has_torch() { "$1" -c 'import importlib.metadata as m; m.version("torch")' >/dev/null 2>&1; }
 
 ready() {  # true where this checkout and all that it requires are installed and its requirements have not changed
-  "$PYTHON" - "$REPO" "$@" <<'PY'
+  # Not in the checkout: its mmlight.egg-info would be found instead of the installed metadata.
+  (cd / && exec "$PYTHON" - "$REPO" "$@") <<'PY'
 import hashlib
 import json
 import sys
