@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
-from mmlight.datasets.street import NEAR, SUPERSAMPLING, THING, VOID, Street
+from mmlight.datasets.street import NEAR, SUPERSAMPLING, THING, Street
 from mmlight.datasets.street_things import bicycle, bus, car, cyclist, person, traffic_light, traffic_sign
 
 TRAIN_IDS = {  # detection class -> Cityscapes train id
@@ -25,6 +25,14 @@ KINDS = {
     'traffic light': 0.14,
     'traffic sign': 0.13,
     'bicycle': 0.03,
+}
+VEHICLES = {'car': car, 'bus': bus}
+UPRIGHT = {
+    'person': person,
+    'cyclist': cyclist,
+    'bicycle': bicycle,
+    'traffic light': traffic_light,
+    'traffic sign': traffic_sign,
 }
 # side of an object's box as a share of the picture's: most are at least SMALL, none is below TINY
 SMALL, TINY = 0.085, 0.045
@@ -71,6 +79,17 @@ class Placed:
             'traffic light': (0.3, 2.8, 4.2, 0.1),
             'traffic sign': (0.5, 2.1, 3.1, 0.1),
         }[self.kind]
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Detection classes of the identities that :meth:`draw` paints."""
+        return ('bicycle', 'rider') if self.kind == 'cyclist' else (self.kind,)
+
+    def draw(self, street: Street, ident: int) -> None:
+        if self.kind in VEHICLES:
+            VEHICLES[self.kind](street, self.x, self.z, ident, self.yaw)
+        else:
+            UPRIGHT[self.kind](street, self.x, self.z, ident)
 
     def box(self, street: Street) -> np.ndarray:
         """x0, y0, x1, y1 on the canvas, roughly."""
@@ -183,21 +202,13 @@ def _paint(street: Street, placed: list[Placed]) -> Scene:
     names: list[tuple[str, bool]] = []  # of identity THING + k
     painted: list[int] = []  # canvas pixels of identity THING + k when it was painted
     queue = _furniture(street) + [(p.z, p) for p in placed]
-    for z, what in sorted(queue, key=lambda entry: -entry[0]):
+    for _, what in sorted(queue, key=lambda entry: -entry[0]):
         if not isinstance(what, Placed):
             what()
             continue
         ident = THING + len(names)
-        if what.kind == 'cyclist':
-            cyclist(street, what.x, z, ident)
-            names += [('bicycle', False), ('rider', False)]
-        elif what.kind in ('car', 'bus'):
-            {'car': car, 'bus': bus}[what.kind](street, what.x, z, ident, what.yaw)
-            names.append((what.kind, False))
-        else:
-            draw = {'person': person, 'bicycle': bicycle, 'traffic light': traffic_light, 'traffic sign': traffic_sign}
-            draw[what.kind](street, what.x, z, ident)
-            names.append((what.kind, what.crowd))
+        what.draw(street, ident)
+        names += [(name, what.crowd) for name in what.parts]
         painted += [int((street.ids == k).sum()) for k in range(ident, THING + len(names))]
     if street.rng.random() < 0.15:
         street.bonnet()
@@ -223,6 +234,3 @@ def _instances(ids: np.ndarray, names: list[tuple[str, bool]], painted: list[int
     if crowd.any():
         found.append(Instance('person', crowd, crowd=True))
     return found
-
-
-__all__ = ['TRAIN_IDS', 'VOID', 'Instance', 'Scene', 'compose']
