@@ -49,7 +49,15 @@ def make_parser() -> argparse.ArgumentParser:
         return sub
 
     command('doctor', _doctor, 'Show versions, operators and patches, and what is broken.')
-    command('list', _list, 'Show the shipped configs with parameters, multiply-adds and published figures.')
+    sub = command('list', _list, 'Show the shipped configs with parameters, multiply-adds and published figures.')
+    sub.add_argument('pattern', nargs='?', default='*', help="names to show, such as 'thundernet_snet49*'")
+    sub.add_argument(
+        '--measure', action='store_true', help='count parameters and multiply-adds now, beside the published'
+    )
+    sub.add_argument(
+        '--shape', type=int, nargs='+', metavar='N', help='for --measure (default: that of the test pipeline)'
+    )
+    sub.add_argument('--json', action='store_true', help='print JSON')
 
     sub = command('predict', _predict, 'Draw what a model finds in images, and write it as JSON.')
     _add_config(sub)
@@ -82,7 +90,9 @@ def make_parser() -> argparse.ArgumentParser:
 
     sub = command('flops', _flops, 'Count parameters and multiply-adds.')
     _add_config(sub)
-    sub.add_argument('--shape', type=int, nargs='+', metavar='N', help='input height and width (default: 800 1333)')
+    sub.add_argument(
+        '--shape', type=int, nargs='+', metavar='N', help='height and width (default: that of the test pipeline)'
+    )
 
     sub = command('sample', _sample, 'Draw the built-in sample data set.')
     sub.add_argument('out', metavar='DIR', help='folder to create')
@@ -141,7 +151,8 @@ def _doctor(args: argparse.Namespace) -> None:
 def _list(args: argparse.Namespace) -> None:
     from mmlight.analysis import model_list
 
-    print(model_list.table())
+    entries = model_list.list_models(args.pattern, args.measure, args.shape)
+    print(model_list.to_json(entries) if args.json else model_list.table(entries))
 
 
 def _predict(args: argparse.Namespace) -> int:
