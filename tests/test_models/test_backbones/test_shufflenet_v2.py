@@ -85,6 +85,21 @@ def test_v2_multiply_adds(width, dialect, expected, paper, tolerance):
 
 
 @pytest.mark.parametrize(
+    ('width', 'paper'), [(0.5, 42.9e6), (1.0, 150.7e6), (1.5, 306.0e6), (2.0, 600.3e6)]
+)  # fmt: skip
+def test_v2_with_leading_depthwise_convolutions(width, paper):
+    """The paper's detection variant V2*, as a table of one's own."""
+    stages = tuple(zip(reference.V2_STAGES[width], reference.UNITS, strict=True))
+    table = {'stem': 24, 'stages': stages, 'final': reference.V2_FINAL[width]}
+    plain, leading = (
+        multiply_adds(lambda t=t: SNet(t, num_classes=1000, **KEEP))
+        for t in (table, {**table, 'leading_depthwise': True})
+    )
+    assert plain == multiply_adds(lambda: ShuffleNetV2(width, num_classes=1000, **KEEP))
+    assert leading == pytest.approx(paper, abs=0.05e6)
+
+
+@pytest.mark.parametrize(
     ('arch', 'half', 'keep'), [(49, 362_548, 362_584), (146, 1_043_748, 1_045_512), (535, 3_542_144, 3_547_920)]
 )
 def test_snet_backbone_has_the_published_parameters(arch, half, keep):
@@ -238,9 +253,10 @@ def train_step(net):
 
 @pytest.mark.parametrize('frozen', [-1, 0, 1, 3, 4])
 def test_frozen_stages_keep_weights_and_statistics(frozen):
-    net = reference.randomize(SNet(49, frozen_stages=frozen))
+    net = SNet(49, frozen_stages=frozen)
     parts = [net.conv1, *net.layers]  # stem, stage 2, 3, 4, conv5
     trainable = [any(p.requires_grad for p in part.parameters()) for part in parts]
+    reference.randomize(net)
     before = [statistics(part) for part in parts]
     if frozen < 4:
         train_step(net)

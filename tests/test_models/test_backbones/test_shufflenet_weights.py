@@ -98,6 +98,14 @@ def test_convert_tells_the_layout_by_its_keys(make, name, dialect):
     assert convert(weights)[1:] == dialect, 'what comes out says its dialect'
 
 
+def test_own_tables_keep_their_names():
+    net = SNet({'stem': 8, 'stages': ((16, 2), (32, 5)), 'final': 24, 'leading_depthwise': True}, out_indices=(2,))
+    weights, *dialect = convert(net.state_dict())
+    assert dialect == ['half', 'interleave']
+    assert weights.keys() == net.state_dict().keys()
+    assert net.load_state_dict(weights, strict=True) == ([], [])
+
+
 def mmpretrain_file():
     """(mmlight classifier, its weights under mmpretrain's names)."""
     net = reference.randomize(ShuffleNetV2(1.0, num_classes=10))
