@@ -17,6 +17,7 @@ from mmengine.dataset import pseudo_collate
 from mmengine.device import get_device
 from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import DATASETS, MODELS, VISUALIZERS
+from mmengine.visualization import Visualizer
 from torch import nn
 
 from mmlight.datasets import LoadImage
@@ -229,11 +230,13 @@ def _innermost(dataset: dict) -> dict:
     return dataset
 
 
-def _visualizer(cfg: Config, meta: dict):
-    settings = dict(cfg.visualizer)
-    settings.update(vis_backends=None, save_dir=None, name=f'predict-{id(meta)}')
+def _visualizer(cfg: Config, meta: dict) -> Visualizer:
+    settings = {**cfg.visualizer, 'vis_backends': None, 'save_dir': None, 'name': f'predict-{id(meta)}'}
+    if cfg.get('default_scope') == 'mmseg':
+        settings.setdefault('alpha', 0.5)  # mmseg's own 0.8 hides the picture
     visualizer = VISUALIZERS.build(settings)
-    visualizer.dataset_meta = dict(meta)
+    colours = np.random.default_rng(0).integers(32, 256, (len(meta.get('classes') or []), 3)).tolist()
+    visualizer.dataset_meta = {**meta, 'palette': meta.get('palette') or colours}
     return visualizer
 
 
