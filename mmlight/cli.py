@@ -142,17 +142,18 @@ def _common(args: argparse.Namespace) -> dict:
     return {name: getattr(args, name) for name in ('work_dir', 'cfg_options', 'launcher', 'data', 'device')}
 
 
-def _doctor(args: argparse.Namespace) -> None:
+def _doctor(args: argparse.Namespace) -> int:
     from mmlight.compat import doctor
 
-    print(doctor.report())
+    text, code = doctor.diagnose()
+    print(text)
+    return code
 
 
 def _list(args: argparse.Namespace) -> None:
-    from mmlight.analysis import model_list
+    from mmlight.analysis.model_list import list_models, table
 
-    entries = model_list.list_models(args.pattern, args.measure, args.shape)
-    print(model_list.to_json(entries) if args.json else model_list.table(entries))
+    print(table(list_models(args.pattern, measure=args.count)))
 
 
 def _predict(args: argparse.Namespace) -> int:
@@ -197,10 +198,9 @@ def _test(args: argparse.Namespace) -> None:
 
 
 def _flops(args: argparse.Namespace) -> None:
-    from mmlight.analysis import complexity
-    from mmlight.engine.config import load_config
+    from mmlight.analysis.complexity import measure
 
-    print(complexity.measure(load_config(args.config, args.cfg_options), args.shape).table())
+    print(measure(args.config, args.shape, args.depth, args.cfg_options).table())
 
 
 def _sample(args: argparse.Namespace) -> None:

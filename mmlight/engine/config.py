@@ -97,10 +97,8 @@ def merge_options(cfg: Config, options: dict) -> None:
         head = key.split('.')[0]
         if head not in known:
             near = difflib.get_close_matches(head, known, n=3)
-            hint = (
-                f'; did you mean {" or ".join(near)}?' if near else f'; the config has {", ".join(sorted(cfg.keys()))}'
-            )
-            raise InputError(f'--cfg-options {key}: the config has no `{head}`; {hint}')
+            hint = f'; did you mean {" or ".join(near)}?' if near else ''
+            raise InputError(f'--cfg-options {key}: nothing reads `{head}`{hint}')
         try:
             cfg.merge_from_dict({key: options[key]})
         except (KeyError, TypeError, ValueError, IndexError, AssertionError, AttributeError) as error:
@@ -128,9 +126,9 @@ def unknown_type(name: str, where: str) -> InputError:
     if '.' in name and importlib.util.find_spec(package) is None:
         return InputError(f"config key {where}: type '{name}' needs the package {package}, which is not installed")
     known = _known_names()
-    near = difflib.get_close_matches(name, known, n=3)
-    bare = name.split('.')[-1]  # a right name with a wrong or no scope
-    near += [other for other in known if other.split('.')[-1].lower() == bare.lower()]
+    bare = name.split('.')[-1]
+    near = [other for other in known if other.split('.')[-1].lower() == bare.lower()]  # wrong or no scope, wrong case
+    near += difflib.get_close_matches(name, known, n=3)
     near += difflib.get_close_matches(bare, known, n=2)
     near = list(dict.fromkeys(other for other in near if other != name))[:3]
     hint = f'did you mean {" or ".join(near)}?' if near else 'is its module named in `custom_imports`?'
@@ -155,7 +153,7 @@ def _leaves(node: object, where: str = '') -> Iterator[tuple[str, object]]:
         yield where, node
 
 
-def one_line(error: BaseException, limit: int = 300) -> str:
+def one_line(error: BaseException, limit: int = 200) -> str:
     """The message of an exception, white space folded, shortened to ``limit`` characters."""
     text = ' '.join(str(error.args[0] if isinstance(error, KeyError) and error.args else error).split())
     return text if len(text) <= limit else text[: limit - 1] + '…'

@@ -2,8 +2,8 @@
 
 import glob
 import json
+import logging
 import os
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +15,7 @@ from mmcv.transforms import Compose
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.device import get_device
+from mmengine.logging import print_log
 from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import DATASETS, MODELS, VISUALIZERS
 from mmengine.visualization import Visualizer
@@ -28,6 +29,8 @@ from mmlight.engine.training import use_device
 from mmlight.errors import InputError
 
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.ppm')
+
+NO_WEIGHTS = 'no --weights: the model has its initial weights, its predictions mean nothing'
 
 
 @dataclass
@@ -124,12 +127,12 @@ def build_model(cfg: Config, weights: str | os.PathLike | None) -> tuple[nn.Modu
     except (TypeError, KeyError, ValueError, AssertionError) as error:
         raise explain(error, cfg) from error
     if content is None:
-        warnings.warn('no --weights: the model has its initial weights, its predictions mean nothing', stacklevel=2)
+        print_log(NO_WEIGHTS, 'current', logging.WARNING)
         model.init_weights()
     else:
         report = ckpt.check_fits(model, content, weights)
         if report:
-            warnings.warn(report, stacklevel=2)
+            print_log(report, 'current', logging.WARNING)
         ckpt.load_into(model, content)
     stored = (content or {}).get('meta') or {}
     meta = {str(k).lower(): v for k, v in (stored.get('dataset_meta') or {}).items()} or dataset_meta(cfg)

@@ -1,6 +1,7 @@
 """Training and evaluation of detection and segmentation configs alike, on mmengine's Runner."""
 
 import copy
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -81,16 +82,18 @@ def train(
         if amp:
             _enable_amp(cfg)
         state = _enable_resume(cfg, resume)
+        resumes = state is not None
+        if not resumes and cfg.get('load_from'):
+            state = ckpt.load(cfg.load_from, 'load_from')
         check_config_data(cfg, ('train_dataloader', 'val_dataloader'))
         _add_hooks(cfg)
-        runner = build_runner(cfg)
+        runner = build_runner(cfg, 'train')
         if state is not None:
-            ckpt.check_fits(_plain_model(runner), state, cfg.load_from)
-        elif cfg.get('load_from'):
-            fits = ckpt.check_fits(_plain_model(runner), ckpt.load(cfg.load_from, 'load_from'), cfg.load_from, False)
-            if fits:
-                print_log(fits, logger='current', level='WARNING')
-        del state
+            # fine-tuning may change what a model ends in, such as its number of classes
+            report = ckpt.check_fits(_plain_model(runner), state, cfg.load_from, complete=resumes)
+            if report:
+                print_log(report, logger='current', level=logging.WARNING)
+            del state
         return _run(runner, runner.train)
 
 
@@ -136,19 +139,29 @@ def evaluate(
     with use_device(device, launcher):
         check_config_data(cfg, ('test_dataloader',))
         _add_hooks(cfg)
-        runner = build_runner(cfg)
+        runner = build_runner(cfg, 'test')
         report = ckpt.check_fits(_plain_model(runner), content, checkpoint)
         if report:
-            print_log(report, logger='current', level='WARNING')
+            print_log(report, logger='current', level=logging.WARNING)
         return _run(runner, runner.test)
 
 
-def build_runner(cfg: Config) -> Runner:
-    """The config's runner; what its constructors refuse becomes an :class:`InputError`."""
+def build_runner(cfg: Config, job: str) -> Runner:
+    """The runner with all that ``job`` (``train`` or ``test``) needs; what constructors refuse becomes InputError."""
     try:
-        return Runner.from_cfg(cfg) if 'runner_type' not in cfg else RUNNERS.build(cfg)
+        runner = Runner.from_cfg(cfg) if 'runner_type' not in cfg else RUNNERS.build(cfg)
+        if job == 'train':
+            runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
+            loops = runner.train_loop, runner.val_loop  # reading them builds them
+        else:
+            loops = (runner.test_loop,)
+    except InputError:
+        raise
     except (TypeError, KeyError, ValueError, AssertionError) as error:
         raise explain(error, cfg) from error
+    if loops[0] is None:
+        raise InputError(f'config {cfg.filename}: lacks {job}_dataloader and {job}_cfg')
+    return runner
 
 
 def set_epochs(cfg: Config, epochs: int) -> None:
