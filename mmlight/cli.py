@@ -151,9 +151,10 @@ def _doctor(args: argparse.Namespace) -> int:
 
 
 def _list(args: argparse.Namespace) -> None:
-    from mmlight.analysis.model_list import list_models, table
+    from mmlight.analysis import model_list
 
-    print(table(list_models(args.pattern, measure=args.count)))
+    entries = model_list.list_models(args.pattern, args.measure, args.shape)
+    print(model_list.to_json(entries) if args.json else model_list.table(entries))
 
 
 def _predict(args: argparse.Namespace) -> int:
@@ -198,9 +199,10 @@ def _test(args: argparse.Namespace) -> None:
 
 
 def _flops(args: argparse.Namespace) -> None:
-    from mmlight.analysis.complexity import measure
+    from mmlight.analysis import complexity
+    from mmlight.engine.config import load_config
 
-    print(measure(args.config, args.shape, args.depth, args.cfg_options).table())
+    print(complexity.measure(load_config(args.config, args.cfg_options), args.shape).table())
 
 
 def _sample(args: argparse.Namespace) -> None:
