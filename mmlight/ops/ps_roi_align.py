@@ -8,6 +8,8 @@ so that pooling is two matrix products, one per axis: no gather, no scatter, not
 import torch
 from torch import Tensor, nn
 
+from mmlight.errors import InputError
+
 
 class PSRoIAlign(nn.Module):
     """Position-sensitive RoI align (Light-Head R-CNN, arXiv 1711.07264; ThunderNet, arXiv 1903.11752, Sec. 3.3).
@@ -38,7 +40,7 @@ class PSRoIAlign(nn.Module):
         min_size: Least height and width of a RoI in feature pixels; ``None`` leaves RoIs as they are.
 
     Raises:
-        ValueError: for an argument that cannot work, naming it, its value and what is allowed.
+        InputError: for an argument that cannot work, naming it, its value and what is allowed.
     """
 
     def __init__(
@@ -53,18 +55,18 @@ class PSRoIAlign(nn.Module):
         super().__init__()
         pair = (output_size, output_size) if isinstance(output_size, int) else tuple(output_size)
         if len(pair) != 2 or not all(isinstance(bins, int) and bins >= 1 for bins in pair):
-            raise ValueError(f'PSRoIAlign: output_size must be one or two positive integers, got {output_size!r}')
+            raise InputError(f'PSRoIAlign: output_size must be one or two positive integers, got {output_size!r}')
         if not spatial_scale > 0:
-            raise ValueError(f'PSRoIAlign: spatial_scale must be positive, got {spatial_scale!r}')
+            raise InputError(f'PSRoIAlign: spatial_scale must be positive, got {spatial_scale!r}')
         if not isinstance(sampling_ratio, int) or sampling_ratio < 1:
-            raise ValueError(
+            raise InputError(
                 f'PSRoIAlign: sampling_ratio must be an integer of at least 1, got {sampling_ratio!r} '
                 '(a number of samples that adapts to the RoI is not supported)'
             )
         if mode not in ('avg', 'max'):
-            raise ValueError(f"PSRoIAlign: mode must be 'avg' or 'max', got {mode!r}")
+            raise InputError(f"PSRoIAlign: mode must be 'avg' or 'max', got {mode!r}")
         if min_size is not None and min_size < 0:
-            raise ValueError(f'PSRoIAlign: min_size must be None or at least 0, got {min_size!r}')
+            raise InputError(f'PSRoIAlign: min_size must be None or at least 0, got {min_size!r}')
         self.output_size = pair
         self.spatial_scale = spatial_scale
         self.sampling_ratio = sampling_ratio
@@ -95,13 +97,13 @@ class PSRoIAlign(nn.Module):
     def _check(self, features: Tensor, rois: Tensor) -> None:
         rows, columns = self.output_size
         if features.dim() != 4 or features.shape[1] % (rows * columns):
-            raise ValueError(
+            raise InputError(
                 f'PSRoIAlign: features must be (N, K * {rows} * {columns}, H, W), got {tuple(features.shape)}'
             )
         if rois.dim() != 2 or rois.shape[1] != 5:
-            raise ValueError(f'PSRoIAlign: rois must be (R, 5), got {tuple(rois.shape)}')
+            raise InputError(f'PSRoIAlign: rois must be (R, 5), got {tuple(rois.shape)}')
         if rois.device != features.device:
-            raise ValueError(f'PSRoIAlign: rois are on {rois.device}, features on {features.device}')
+            raise InputError(f'PSRoIAlign: rois are on {rois.device}, features on {features.device}')
 
     def _pool(self, features: Tensor, boxes: Tensor) -> Tensor:
         """``(K * P * Q, H, W)`` and ``(R, 4)`` of one image to ``(R, K, P, Q)``."""

@@ -6,6 +6,8 @@ from mmengine.model import BaseModule
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from mmlight.errors import InputError
+
 
 class Backbone(BaseModule):
     """A stem and a list of stages, of which some feature maps are returned.
@@ -46,9 +48,9 @@ class Backbone(BaseModule):
         name, last = type(self).__name__, len(channels) - 1
         indices = self.out_indices
         if not indices or list(indices) != sorted(set(indices)) or indices[0] < 0 or indices[-1] > last:
-            raise ValueError(f'{name}: out_indices must be ascending and within 0..{last}, got {indices}')
+            raise InputError(f'{name}: out_indices must be ascending and within 0..{last}, got {indices}')
         if not -1 <= self.frozen_stages <= last + 1:
-            raise ValueError(f'{name}: frozen_stages must be within -1..{last + 1}, got {self.frozen_stages}')
+            raise InputError(f'{name}: frozen_stages must be within -1..{last + 1}, got {self.frozen_stages}')
         self.out_channels = tuple(channels[i] for i in indices)
         self.out_strides = tuple(strides[i] for i in indices)
 

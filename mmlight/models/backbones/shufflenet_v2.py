@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from mmlight.models.backbones.base import Backbone
 from mmlight.models.backbones.shufflenet_weights import add_dialect_check
+from mmlight.errors import InputError
 from mmlight.registry import MODELS
 
 
@@ -218,7 +219,7 @@ class ShuffleNetV2(ShuffleV2Backbone):
         frozen_stages, norm_eval, init_cfg: As in :class:`~mmlight.models.backbones.base.Backbone`.
 
     Raises:
-        ValueError: for a width without a published table, or an argument out of range.
+        InputError: for a width without a published table, or an argument out of range.
     """
 
     def __init__(
@@ -235,9 +236,9 @@ class ShuffleNetV2(ShuffleV2Backbone):
         init_cfg: dict | list[dict] | None = None,
     ):
         if widen_factor not in SHUFFLENET_V2:
-            raise ValueError(f'ShuffleNetV2: widen_factor must be one of {list(SHUFFLENET_V2)}, got {widen_factor}')
+            raise InputError(f'ShuffleNetV2: widen_factor must be one of {list(SHUFFLENET_V2)}, got {widen_factor}')
         if kernel_size not in (3, 5):
-            raise ValueError(f'ShuffleNetV2: kernel_size must be 3 or 5, got {kernel_size}')
+            raise InputError(f'ShuffleNetV2: kernel_size must be 3 or 5, got {kernel_size}')
         super().__init__(
             replace(SHUFFLENET_V2[widen_factor], kernel=kernel_size),
             out_indices,
@@ -263,7 +264,7 @@ class SNet(ShuffleV2Backbone):
             :class:`ShuffleNetV2`. The authors' weights are ``'keep'`` and ``'parity'``.
 
     Raises:
-        ValueError: for another ``arch``, or an argument out of range.
+        InputError: for another ``arch``, or an argument out of range.
     """
 
     def __init__(
@@ -283,7 +284,7 @@ class SNet(ShuffleV2Backbone):
         elif arch in SNETS:
             table = SNETS[arch]
         else:
-            raise ValueError(f'SNet: arch must be one of {list(SNETS)} or a table, got {arch!r}')
+            raise InputError(f'SNet: arch must be one of {list(SNETS)} or a table, got {arch!r}')
         if out_indices is None:
             out_indices = (1, 2 if table.final is None else 3)
         super().__init__(

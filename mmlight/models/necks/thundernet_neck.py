@@ -7,6 +7,7 @@ from mmcv.cnn import ConvModule, DepthwiseSeparableConvModule
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from mmlight.errors import InputError
 from mmlight.registry import MODELS
 
 
@@ -102,7 +103,7 @@ class ThunderNetNeck(BaseModule):
         init_cfg: mmengine's initialisation config.
 
     Raises:
-        ValueError: for an unknown ``context`` or ``rpn_trunk``, or other than two input levels.
+        InputError: for an unknown ``context`` or ``rpn_trunk``, or other than two input levels.
     """
 
     def __init__(
@@ -118,11 +119,11 @@ class ThunderNetNeck(BaseModule):
     ):
         super().__init__(init_cfg)
         if len(in_channels) != 2:
-            raise ValueError(f'ThunderNetNeck: in_channels must be those of C4 and C5, got {tuple(in_channels)}')
+            raise InputError(f'ThunderNetNeck: in_channels must be those of C4 and C5, got {tuple(in_channels)}')
         if context not in CONTEXTS:
-            raise ValueError(f'ThunderNetNeck: context must be one of {list(CONTEXTS)}, got {context!r}')
+            raise InputError(f'ThunderNetNeck: context must be one of {list(CONTEXTS)}, got {context!r}')
         if rpn_trunk not in RPN_TRUNKS:
-            raise ValueError(f'ThunderNetNeck: rpn_trunk must be one of {list(RPN_TRUNKS)}, got {rpn_trunk!r}')
+            raise InputError(f'ThunderNetNeck: rpn_trunk must be one of {list(RPN_TRUNKS)}, got {rpn_trunk!r}')
         self.out_channels = (out_channels, rpn_channels)
         self.out_strides = (16, 16)
         self.context = CONTEXTS[context](in_channels, out_channels)
@@ -133,10 +134,10 @@ class ThunderNetNeck(BaseModule):
         """C4 ``(N, C, H, W)`` and C5 to ``(N, out_channels, H, W)`` for RoIs and ``(N, rpn_channels, H, W)``.
 
         Raises:
-            ValueError: if other than two maps come in.
+            InputError: if other than two maps come in.
         """
         if len(inputs) != 2:
-            raise ValueError(f'ThunderNetNeck: needs the maps C4 and C5, got {len(inputs)}; check out_indices')
+            raise InputError(f'ThunderNetNeck: needs the maps C4 and C5, got {len(inputs)}; check out_indices')
         roi_feature, rpn_input = self.context(*inputs)
         rpn_feature = self.rpn_trunk(rpn_input)
         if self.attention is not None:
