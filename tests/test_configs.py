@@ -1,0 +1,131 @@
+"""Every shipped config: it parses, its name and papers are in order, it trains and evaluates a step."""
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+from mmlight.analysis.complexity import build
+from mmlight.datasets.sample import generate
+from mmlight.engine.config import load_config
+
+ROOT = Path(__file__).parents[1]
+CONFIGS = sorted(path for path in (ROOT / 'configs').rglob('*.py') if '_base_' not in path.parts)
+SMALL_DATA = ('sample', 'bccd', 'tiny-coco', 'custom-coco', 'camvid')
+"""Data sets whose configs have no published schedule, so none in their names."""
+
+every_config = pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
+
+
+def family(path: Path) -> Path:
+    return ROOT / 'configs' / path.relative_to(ROOT / 'configs').parts[0]
+
+
+@pytest.fixture(scope='module')
+def sample(tmp_path_factory) -> Path:
+    return generate(tmp_path_factory.mktemp('data') / 'sample', num_train=2, num_val=2, size=(192, 144), progress=False)
+
+
+@pytest.fixture(autouse=True)
+def own_folder(sample, monkeypatch):
+    """The COCO folder from whose JSON the `custom-coco` configs read their classes."""
+    monkeypatch.setenv('MMLIGHT_COCO', str(sample))
+
+
+@every_config
+def test_parses_and_builds_from_its_own_bases(path):
+    cfg = load_config(path)  # looks every `type` up
+    assert 'mmlight' in cfg.custom_imports.imports
+    assert any(hook.type == 'NumClassCheckHook' for hook in cfg.custom_hooks) or cfg.default_scope == 'mmseg'
+    assert sum(p.numel() for p in build(cfg).parameters()) > 0
+    for line in re.findall(r"""_base_\s*=[^=]*?::""", path.read_text()):
+        pytest.fail(f'base of another package: {line}')
+
+
+@every_config
+def test_three_levels_of_inheritance_at_most(path):
+    def depth(file: Path) -> int:
+        names: dict = {}
+        for line in re.findall(r'^_base_ = (?:\[.*?\]|\S+)', file.read_text(), re.M | re.S):
+            exec(line, names)
+        bases = names.get('_base_', [])
+        bases = [bases] if isinstance(bases, str) else bases
+        return 1 + max((depth((file.parent / base).resolve()) for base in bases), default=0)
+
+    assert depth(path) <= 3
+
+
+@every_config
+def test_name(path):
+    """{model}_{backbone}_[neck]_[setting]_{schedule}_{dataset}, the model being the folder's name."""
+    part = r'[a-z0-9]+(?:[-.][a-z0-9]+)*'
+    schedule = '' if path.stem.endswith(SMALL_DATA) else r'\d+xb\d+-\d+[ke]_'
+    assert re.fullmatch(rf'{family(path).name}_{part}_(?:{part}_)*?{schedule}{part}', path.stem)
+
+
+@every_config
+def test_metafile_and_readme(path):
+    index = yaml.safe_load((ROOT / 'model-index.yml').read_text())
+    metafile = family(path) / 'metafile.yml'
+    assert metafile.relative_to(ROOT).as_posix() in index['Import']
+    entries = {model['Name']: model for model in yaml.safe_load(metafile.read_text())['Models']}
+    assert entries[path.stem]['Config'] == path.relative_to(ROOT).as_posix()
+    assert path.stem in (family(path) / 'README.md').read_text()
+
+
+def shrunk(path: Path, sample: Path) -> Config:
+    """The config on two pictures of the sample data set, resized to 128 pixels; pipelines otherwise untouched."""
+    cfg = load_config(path)
+    metainfo = load_config('thundernet_snet49_sample').metainfo
+    for phase in ('train', 'val', 'test'):
+        loader, split = cfg[f'{phase}_dataloader'], 'train' if phase == 'train' else 'val'
+        dataset = loader.dataset
+        while 'pipeline' not in dataset:
+            dataset = dataset.get('dataset') or dataset.datasets[0]
+        for transform in dataset.pipeline:
+            if 'scale' in transform:
+                transform.scale = (128, 128)
+            elif 'scales' in transform:
+                transform.scales = [(128, 128)]
+        loader.update(num_workers=0, persistent_workers=False, batch_size=2, sampler=dict(type='DefaultSampler'))
+        loader.pop('batch_sampler', None)
+        loader.dataset = dict(type='CocoDataset', data_root=f'{sample}/', metainfo=metainfo, pipeline=dataset.pipeline,
+                              data_prefix=dict(img=f'leftImg8bit/{split}/'), test_mode=split == 'val',
+                              ann_file=f'annotations/instances_{split}.json')  # fmt: skip
+    cfg.val_evaluator = dict(type='CocoMetric', metric='bbox', ann_file=f'{sample}/annotations/instances_val.json')
+    cfg.model.roi_head.bbox_head.num_classes = len(metainfo['classes'])
+    return cfg
+
+
+def quick(path: Path) -> bool:
+    """The sample's config, and the first of each family for each published data set."""
+    published = [p for p in CONFIGS if p.parent == path.parent and not p.stem.endswith(SMALL_DATA)]
+    first = next((p for p in published if p.stem.split('_')[-1] == path.stem.split('_')[-1]), None)
+    return path.stem.endswith('_sample') or (path == first and 'ablations' not in path.parts)
+
+
+@pytest.mark.parametrize(
+    'path', [pytest.param(path, id=path.stem, marks=() if quick(path) else pytest.mark.long) for path in CONFIGS]
+)
+def test_a_step_of_training_and_of_validation(path, sample, tmp_path):
+    cfg = shrunk(path, sample)
+    cfg.work_dir = str(tmp_path)
+    cfg.default_hooks.checkpoint.save_best = None  # nothing is saved without training
+    cfg.experiment_name = f'{path.stem}_step'
+    cfg.log_level = 'ERROR'
+    torch.manual_seed(0)
+    runner = Runner.from_cfg(cfg)
+    batch = next(iter(runner.build_dataloader(cfg.train_dataloader)))
+    assert len(batch['inputs']) == 2
+    runner.model.train()
+    losses = runner.model(**runner.model.data_preprocessor(batch, True), mode='loss')
+    loss, _ = runner.model.parse_losses(losses)
+    assert torch.isfinite(loss)
+    loss.backward()
+    trained = {name: p.grad for name, p in runner.model.named_parameters() if p.requires_grad}
+    assert [name for name, grad in trained.items() if grad is None or not torch.isfinite(grad).all()] == []
+    assert 'coco/bbox_mAP' in runner.val()
