@@ -19,7 +19,8 @@ _relaxed: dict[str, str] = {}
 def _is_relaxable(version: str) -> bool:
     from packaging.version import Version
 
-    return Version('2.2.0') <= Version(version) < Version('3')
+    found = Version(version)
+    return found >= Version('2.2.0') and found.major < 3
 
 
 def _before(package: str) -> Callable[[], Callable[[], None] | None]:

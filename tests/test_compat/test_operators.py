@@ -134,9 +134,9 @@ def test_roi_align(device, aligned, ratio, mode):
 @pytest.mark.parametrize('mode', ['avg', 'max'])
 def test_roi_align_gradient(aligned, ratio, mode):
     features, rois = features_and_rois(torch.float64)
-    features.requires_grad_()
+    features = features[:, :1, :4, :5].clone().requires_grad_()  # finite differences take two calls per pixel
     assert torch.autograd.gradcheck(
-        lambda x: ops.roi_align(x, rois, (3, 2), 1 / 8, ratio, mode, aligned), features, atol=1e-3
+        lambda x: ops.roi_align(x, rois, (3, 2), 1 / 8, ratio, mode, aligned), features, atol=1e-3, fast_mode=True
     )
 
 
@@ -193,8 +193,8 @@ def test_roi_pool(device):
 def test_roi_pool_gradient():
     skip_without_kernel('cpu')
     features, rois = features_and_rois(torch.float64)
-    features.requires_grad_()
-    assert torch.autograd.gradcheck(lambda x: ops.roi_pool(x, rois, (3, 2), 1 / 8), features)
+    features = features[:, :1, :4, :5].clone().requires_grad_()
+    assert torch.autograd.gradcheck(lambda x: ops.roi_pool(x, rois, (3, 2), 1 / 8), features, fast_mode=True)
 
 
 @on_each_device
