@@ -19,9 +19,9 @@ import torch
 from mmcv.cnn import ConvModule
 from torch import Tensor, nn
 
+from mmlight.errors import InputError
 from mmlight.models.backbones.base import Backbone
 from mmlight.models.backbones.shufflenet_weights import add_dialect_check
-from mmlight.errors import InputError
 from mmlight.registry import MODELS
 
 
