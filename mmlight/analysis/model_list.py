@@ -41,7 +41,7 @@ class Entry:
         name: what ``load_config`` takes.
         family: the collection that it belongs to, the folder's name if it is in no metafile.
         parameters, macs: the paper's figures, None if it gives none.
-        published, measured: 'data set metric' -> value.
+        published, measured: data set -> metric -> value.
         weights: where a checkpoint is, None if there is none.
         counted: parameters, macs and shape as counted now; empty unless asked for.
     """
@@ -50,8 +50,8 @@ class Entry:
     family: str
     parameters: float | None = None
     macs: float | None = None
-    published: dict[str, float] = field(default_factory=dict)
-    measured: dict[str, float] = field(default_factory=dict)
+    published: dict[str, dict[str, float]] = field(default_factory=dict)
+    measured: dict[str, dict[str, float]] = field(default_factory=dict)
     weights: str | None = None
     counted: dict[str, object] = field(default_factory=dict)
 
@@ -80,7 +80,7 @@ def list_models(
 
 
 def table(entries: Sequence[Entry] | None = None) -> str:
-    """Plain text, one row a config; default: all of them, nothing counted."""
+    """Plain text, one row a config, without columns that are empty; default: all configs, nothing counted."""
     entries = list_models() if entries is None else entries
     counting = any(entry.counted for entry in entries)
     header = ['config', 'params (paper)', 'MACs (paper)', 'published', 'measured here']
@@ -94,7 +94,9 @@ def table(entries: Sequence[Entry] | None = None) -> str:
             row += [_millions(counted.get('parameters')), _millions(counted.get('macs')), size]
             row[-1] += counted.get('error', '')
         rows.append(row)
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    columns = [column for column in zip(*rows, strict=True) if any(column[1:])]  # what nobody has takes no room
+    rows = [list(row) for row in zip(*columns, strict=True)]
+    widths = [max(map(len, column)) for column in columns]
     rows.insert(1, ['-' * width for width in widths])
     return '\n'.join('  '.join(map(str.ljust, row, widths)).rstrip() for row in rows)
 
@@ -122,11 +124,10 @@ def _models(metafile: Path) -> list[dict]:
 
 
 def _entry(model: dict, metafile: Path) -> Entry:
-    results: dict[bool, dict[str, float]] = {False: {}, True: {}}
+    results: dict[bool, dict[str, dict[str, float]]] = {False: {}, True: {}}
     for result in model.get('Results') or []:
         own = str(result.get('Source', '')).lower().startswith('measured')
-        for metric, value in (result.get('Metrics') or {}).items():
-            results[own][f'{result.get("Dataset", "")} {metric}'.strip()] = value
+        results[own].setdefault(str(result.get('Dataset', '')), {}).update(result.get('Metrics') or {})
     metadata = model.get('Metadata') or {}
     return Entry(
         name=model['Name'],
@@ -170,5 +171,7 @@ def _millions(value: float | None) -> str:
     return '' if value is None else f'{value / 1e6:,.2f} M'
 
 
-def _metrics(values: dict[str, float]) -> str:
-    return ', '.join(f'{name} {value}' for name, value in values.items())
+def _metrics(values: dict[str, dict[str, float]]) -> str:
+    return '; '.join(
+        f'{dataset}: {", ".join(f"{k} {v}" for k, v in found.items())}' for dataset, found in values.items()
+    )

@@ -35,12 +35,12 @@ def index(tmp_path):
 def test_published_and_measured_figures_stay_apart(index):
     (entry,) = list_models(NAME, index=index)
     assert (entry.family, entry.parameters, entry.macs) == ('ThunderNet', 1_100_000, 262_000_000)
-    assert entry.published == {'COCO box AP': 19.2}
-    assert entry.measured == {'sample box AP50': 0.5}
+    assert entry.published == {'COCO': {'box AP': 19.2}}
+    assert entry.measured == {'sample': {'box AP50': 0.5}}
     assert entry.weights == 'https://example.org/weights.pth'
     header, _, row = table([entry]).splitlines()
-    assert header.index('published') == row.index('COCO box AP 19.2')
-    assert header.index('measured here') == row.index('sample box AP50 0.5')
+    assert header.index('published') == row.index('COCO: box AP 19.2')
+    assert header.index('measured here') == row.index('sample: box AP50 0.5')
     assert '262.00 M' in row
     assert 'counted' not in header
 
