@@ -19,9 +19,14 @@ model = dict(
 )
 
 train_dataloader = dict(
-    batch_size=16, dataset=dict(data_root=data_root, metainfo=metainfo, data_prefix=dict(img='leftImg8bit/train/'))
+    dataset=dict(data_root=data_root, metainfo=metainfo, data_prefix=dict(img='leftImg8bit/train/'))
 )
 val_dataloader = dict(dataset=dict(data_root=data_root, metainfo=metainfo, data_prefix=dict(img='leftImg8bit/val/')))
 test_dataloader = val_dataloader
 val_evaluator = dict(ann_file=data_root + 'annotations/instances_val.json')
 test_evaluator = val_evaluator
+
+max_epochs = 16
+train_cfg = dict(max_epochs=max_epochs, val_interval=4)
+param_scheduler = _base_.param_scheduler
+param_scheduler[1].update(T_max=max_epochs)
