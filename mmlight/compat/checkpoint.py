@@ -7,6 +7,7 @@ refused with the name of what the file wanted to call.
 
 from __future__ import annotations
 
+import codecs
 import os
 import pickle
 import re
@@ -91,6 +92,7 @@ def _allow_list() -> list[Any]:
         np.ndarray,
         np.dtype,
         *dtypes,
+        codecs.encode,  # NumPy pickles bytes with it; torch 2.4 does not allow it by itself
         _named(history_method, 'builtins', 'getattr'),
         *(
             _named(function, f'numpy.{core}.multiarray', name)
