@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +67,7 @@ class Complexity:
     sampling_macs: int = 0
     rois: int = 0
     training_only: int = 0
-    not_counted: dict[str, int] = None
+    not_counted: dict[str, int] = field(default_factory=dict)
 
     @property
     def flops(self) -> int:
