@@ -42,8 +42,9 @@ SAMPLING = """
 """Pooling, resizing, sampling."""
 
 POINTWISE = """
-    bitwise_and bitwise_or clamp clamp_max clamp_min floor_divide glu hardtanh isfinite isin isinf isnan leaky_relu
-    logical_and logical_not prelu prelu_kernel remainder rrelu_with_noise where
+    bitwise_and bitwise_or celu clamp clamp_max clamp_min elu floor_divide gelu glu hardshrink hardsigmoid hardswish
+    hardtanh isfinite isin isinf isnan leaky_relu log_sigmoid_forward logical_and logical_not mish prelu
+    prelu_kernel relu relu6 remainder rrelu_with_noise selu sigmoid silu softplus softshrink tanh threshold where
 """
 """Comparisons and arithmetic that not every supported torch tags as point-wise."""
 

@@ -45,6 +45,7 @@ def test_functional_calls_and_attention_count():
 
 def test_nothing_else_counts():
     layers = (nn.BatchNorm2d(3), nn.ReLU(), nn.MaxPool2d(2), nn.Upsample(scale_factor=2, mode='bilinear'), nn.GELU())
+    layers += (nn.Hardswish(inplace=True), nn.Mish(inplace=True), nn.SiLU(inplace=True), nn.LogSigmoid())
     found = measure(nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Softmax(1)), (8, 8))
     assert (found.macs, found.parameters, found.not_counted) == (0, 6, {})
 
