@@ -23,7 +23,7 @@ SUFFIXES = ('.py', '.json', '.yaml', '.yml')
 OTHER_KEYS = (
     'runner_type', 'tta_model', 'tta_pipeline', 'compile', 'activation_checkpointing', 'efficient_conv_bn_eval',
     'find_unused_parameters', 'detect_anomalous_params', 'model_wrapper_cfg', 'sync_bn', 'custom_imports',
-    'data_preprocessor', 'backend_args', 'data_root', 'dataset_type', 'metainfo',
+    'data_check', 'data_preprocessor', 'backend_args', 'data_root', 'dataset_type', 'metainfo',
 )  # fmt: skip
 SECTIONS = (
     'model', 'data_preprocessor', 'train_dataloader', 'val_dataloader', 'test_dataloader', 'optim_wrapper',
@@ -209,6 +209,8 @@ def _is_registered(name: str, scope: str) -> bool:
 
 def _known_names() -> list[str]:
     """Every registered name: bare for the default scope and mmengine's own, else with its scope."""
+    for module in ('mmlight.models', 'mmlight.datasets', 'mmlight.engine'):
+        importlib.import_module(module)
     current = DefaultScope.get_current_instance()
     scope = current.scope_name if current else 'mmengine'
     names: list[str] = []

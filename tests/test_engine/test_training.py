@@ -1,0 +1,146 @@
+import json
+import os
+import pickle
+import signal
+from pathlib import Path
+
+import cv2
+import pytest
+import torch
+from mmengine.config import Config
+from tiny_project import mmlight, project
+
+from mmlight.cli import main
+from mmlight.engine.checkpoint import latest_checkpoint, load
+from mmlight.engine.training import set_epochs
+from mmlight.errors import InputError
+
+
+def weights(work_dir: Path) -> dict[str, torch.Tensor]:
+    path = latest_checkpoint(work_dir)
+    return torch.load(path, weights_only=True)['state_dict']
+
+
+@pytest.fixture(scope='module')
+def trained(tmp_path_factory) -> Path:
+    """Work dirs ``det``, ``det_iter`` and ``seg`` of uninterrupted trainings."""
+    folder = tmp_path_factory.mktemp('trained')
+    for name in ('det', 'det_iter', 'seg'):
+        assert main(['train', str(project() / f'{name}.py'), '--work-dir', str(folder / name)]) == 0
+    return folder
+
+
+def test_checkpoints_load_with_weights_only(trained):
+    for name in ('det', 'det_iter', 'seg'):
+        content = load(latest_checkpoint(trained / name))
+        assert {'meta', 'state_dict', 'message_hub', 'optimizer', 'param_schedulers'} <= content.keys()
+
+
+@pytest.mark.parametrize(
+    ('name', 'moment'), [('det', 'Epoch(train) [2][2/3]'), ('det_iter', 'Iter(train) [6/9]')], ids=['epochs', 'iters']
+)
+def test_resumed_training_equals_uninterrupted(trained, tmp_path, name, moment):
+    arguments = ['train', project() / f'{name}.py', '--work-dir', tmp_path]
+    process = mmlight(*arguments)
+    for line in process.stdout:
+        if moment in line:
+            os.killpg(process.pid, signal.SIGKILL)
+            break
+    assert process.wait() == -signal.SIGKILL, 'training ended before it could be killed'
+    saved = latest_checkpoint(tmp_path)
+    assert saved.name == {'det': 'epoch_1.pth', 'det_iter': 'iter_4.pth'}[name]
+    partial = weights(tmp_path)
+
+    assert main([*map(str, arguments), '--resume']) == 0
+    expected, found = weights(trained / name), weights(tmp_path)
+    assert expected.keys() == found.keys()
+    assert not torch.equal(partial['backbone.conv1.weight'], found['backbone.conv1.weight'])
+    different = [key for key in expected if not torch.equal(expected[key], found[key])]
+    assert different == []
+
+
+def test_result_does_not_depend_on_the_number_of_workers(trained, tmp_path):
+    options = ['--cfg-options', 'train_dataloader.num_workers=0', 'train_dataloader.persistent_workers=False']
+    assert main(['train', str(project() / 'det.py'), '--work-dir', str(tmp_path), *options]) == 0
+    expected, found = weights(trained / 'det'), weights(tmp_path)
+    assert all(torch.equal(expected[key], found[key]) for key in expected)
+
+
+def test_seed_changes_the_result(trained, tmp_path):
+    assert main(['train', str(project() / 'det_iter.py'), '--work-dir', str(tmp_path), '--seed', '4']) == 0
+    assert not torch.equal(
+        weights(trained / 'det_iter')['backbone.conv1.weight'], weights(tmp_path)['backbone.conv1.weight']
+    )
+
+
+def test_resuming_a_finished_training_changes_nothing(trained):
+    before = latest_checkpoint(trained / 'seg').read_bytes()
+    assert main(['train', str(project() / 'seg.py'), '--work-dir', str(trained / 'seg'), '--resume']) == 0
+    assert latest_checkpoint(trained / 'seg').read_bytes() == before
+
+
+def test_resume_without_checkpoint_starts_from_the_beginning(tmp_path):
+    options = ['--cfg-options', 'train_cfg.max_iters=1', 'train_cfg.val_interval=5']
+    assert main(['train', str(project() / 'det_iter.py'), '--work-dir', str(tmp_path), '--resume', *options]) == 0
+    assert latest_checkpoint(tmp_path).name == 'iter_1.pth'
+
+
+def test_evaluate_detector(trained, tmp_path):
+    checkpoint = latest_checkpoint(trained / 'det')
+    arguments = ['test', project() / 'det.py', checkpoint, '--work-dir', tmp_path, '--out', tmp_path / 'all.pkl']
+    assert main([*map(str, arguments), '--show-dir', 'drawn']) == 0
+    predictions = pickle.loads((tmp_path / 'all.pkl').read_bytes())
+    assert len(predictions) == 4
+    assert all(len(p['pred_instances']['boxes' if 'boxes' in p['pred_instances'] else 'bboxes']) for p in predictions)
+    assert len(list(tmp_path.glob('*/drawn/*.png'))) == 4
+    metrics = json.loads(next(tmp_path.glob('2*/2*.json')).read_text())
+    assert 0 <= metrics['coco/bbox_mAP_50'] <= 1
+
+
+@pytest.mark.parametrize('name', ['det', 'seg'])
+def test_test_time_augmentation(trained, tmp_path, name):
+    checkpoint = latest_checkpoint(trained / name)
+    arguments = ['test', project() / f'{name}.py', checkpoint, '--work-dir', tmp_path, '--tta']
+    assert main(list(map(str, arguments))) == 0
+
+
+def test_evaluate_segmentor(trained, tmp_path):
+    checkpoint = latest_checkpoint(trained / 'seg')
+    arguments = ['test', project() / 'seg.py', checkpoint, '--work-dir', tmp_path, '--out', tmp_path / 'labels']
+    assert main([*map(str, arguments), '--show-dir', str(tmp_path / 'drawn')]) == 0
+    labels = list((tmp_path / 'labels').glob('*.png'))
+    assert len(labels) == 4
+    assert cv2.imread(str(labels[0]), cv2.IMREAD_UNCHANGED).shape == (96, 128)
+    assert len(list((tmp_path / 'drawn').rglob('*.png'))) == 4
+
+
+def test_predict_with_trained_weights(trained, tmp_path):
+    images = project() / 'data/leftImg8bit/val/sample'
+    for name, key in (('det', 'detections'), ('seg', 'labels')):
+        out = tmp_path / name
+        arguments = ['predict', project() / f'{name}.py', images, '--weights', latest_checkpoint(trained / name)]
+        assert main([*map(str, arguments), '--out', str(out), '--score-thr', '0']) == 0
+        content = json.loads((out / 'predictions.json').read_text())
+        assert len(content['images']) == 4
+        assert content['failed'] == []
+        assert all(entry[key] and (out / entry['picture']).is_file() for entry in content['images'])
+
+
+def test_fine_tuning_may_change_the_classes(trained, tmp_path, caplog):
+    options = [f'load_from={latest_checkpoint(trained / "det")}', 'train_cfg.max_iters=1', 'train_cfg.val_interval=5']
+    options += ['model.bbox_head.num_classes=8', 'data_check=off', 'val_cfg=None', 'val_dataloader=None']
+    options += ['val_evaluator=None']
+    arguments = ['train', str(project() / 'det_iter.py'), '--work-dir', str(tmp_path), '--cfg-options', *options]
+    assert main(arguments) == 0
+    log = next(tmp_path.glob('*/*.log')).read_text()
+    assert '2 of another shape (bbox_head.conv_cls.weight (7, 16, 3, 3) instead of (8, 16, 3, 3)' in log
+
+
+def test_epochs_stretch_the_schedule():
+    cfg = Config.fromfile(project() / 'det.py')
+    set_epochs(cfg, 12)
+    assert cfg.train_cfg.max_epochs == 12
+    assert cfg.param_scheduler[0].end == 4, 'counts iterations'
+    assert cfg.param_scheduler[1].T_max == 12
+    with pytest.raises(InputError, match='counts iterations'):
+        set_epochs(Config.fromfile(project() / 'det_iter.py'), 12)
