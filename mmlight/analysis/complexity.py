@@ -10,6 +10,7 @@ dispatched operators, so functional calls count like modules do.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -83,8 +84,8 @@ class Complexity:
         rows = [('part', 'parameters', 'MACs (M)', 'share')]
         for name, part in self.by_part.items():
             share = f'{100 * part.macs / self.macs:.1f} %' if self.macs else '-'
-            rows.append((name, f'{part.parameters:,}', f'{part.macs / 1e6:,.2f}', share))
-        rows.append(('total', f'{self.parameters:,}', f'{self.macs / 1e6:,.2f}', ''))
+            rows.append((name, f'{part.parameters:,}', _millions(part.macs), share))
+        rows.append(('total', f'{self.parameters:,}', _millions(self.macs), ''))
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         header, *parts, total = (_aligned(row, widths) for row in rows)
         rule = '-' * sum(widths, start=2 * len(widths) - 2)
@@ -92,15 +93,21 @@ class Complexity:
         height, width = self.shape
         lines.append(f'Input: 3 x {height} x {width}, batch 1' + (f', {self.rois} RoIs' if self.rois else ''))
         lines.append(f'Parameters: {self.parameters}')
-        lines.append(f'MACs: {self.macs / 1e6:.2f} M')
-        lines.append(f'2 x MACs: {self.flops / 1e6:.2f} M')
+        lines.append(f'MACs: {_millions(self.macs)} M ({self.macs})')
+        lines.append(f'2 x MACs: {_millions(self.flops)} M ({self.flops})')
         if self.rois:
-            lines.append(f'RoI sampling (not in the total): {self.sampling_macs / 1e6:.2f} M MACs')
+            lines.append(f'RoI sampling (not in the total): {_millions(self.sampling_macs)} M MACs')
         if self.training_only:
             lines.append(f'Heads for training only (not in the total): {self.training_only} parameters')
         names = ', '.join(f'{name} x {calls}' for name, calls in self.not_counted.items())
         lines.append(f'Not counted: {names or "nothing"}')
         return '\n'.join(lines)
+
+
+def _millions(count: int) -> str:
+    """In millions, to four significant digits, as papers give them."""
+    millions = count / 1e6
+    return f'{millions:.{max(0, 3 - math.floor(math.log10(millions)))}f}' if count else '0'
 
 
 def _aligned(row: tuple[str, ...], widths: list[int]) -> str:

@@ -1,4 +1,4 @@
-# Short training from scratch on a small data set: AdamW, warm-up,.
+# Short training from scratch on a small data set: AdamW, warm-up, cosine.
 max_epochs = 40
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=max_epochs, val_interval=10)
 val_cfg = dict(type='ValLoop')
