@@ -39,7 +39,7 @@ def _importable() -> Iterator[None]:
     modules: dict[str, ModuleType | None] = {}
     if import_error('torchvision') is not None:
         modules['torchvision'] = None  # importing it then raises the ModuleNotFoundError that mmengine expects
-    if import_error('distutils') is not None:
+    if import_error('distutils.errors') is not None:
         modules.update(_distutils_stand_in())
     kept = {name: sys.modules[name] for name in modules if name in sys.modules}
     sys.modules.update(modules)

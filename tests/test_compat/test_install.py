@@ -236,7 +236,7 @@ def test_broken_torchvision_and_absent_distutils_do_not_stop_a_runner(tmp_path):
         Runner(Model(), work_dir=r'{tmp_path}', experiment_name='broken')
         report = collect_env()
         assert 'does not exist' in report['TorchVision'] and report['GCC']
-        assert 'torchvision' not in sys.modules and 'distutils' not in sys.modules
+        assert 'torchvision' not in sys.modules and 'distutils.errors' not in sys.modules
         try:
             collect_env.__wrapped__()
         except (ModuleNotFoundError, RuntimeError) as error:
