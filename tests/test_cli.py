@@ -72,7 +72,7 @@ BAD = [
     (OPTION + ['model.backbone.type=mmlight.ShufleNetV2'], 'did you mean mmlight.ShuffleNetV2'),
     (
         OPTION + ['model.backbone.type=resnet'],
-        "model.backbone.type: type 'resnet' is not registered; did you mean ResN",
+        "model.backbone.type: type 'resnet' is not registered; did you mean Res",
     ),
     (OPTION + ['model.backbone.type=nowhere.Net'], 'needs the package nowhere'),
     (OPTION + ['train_dataloader.dataset.type=CocoDatset'], 'did you mean CocoDataset'),
@@ -155,7 +155,7 @@ def test_traceback_on_request(files, capsys, monkeypatch):
     assert 'Traceback' in capsys.readouterr().err
 
 
-def test_help_imports_neither_torch_nor_hosts():
+def test_the_command_line_imports_no_host():
     code = (
         "import sys; from mmlight.cli import make_parser; make_parser(); print({'mmdet', 'mmseg'} & set(sys.modules))"
     )

@@ -1,4 +1,4 @@
-"""A project that trains in seconds: the sample data set in small, a detection and a segmentation config, checkpoints."""
+"""A project that trains in seconds: the sample data set in small, detection and segmentation configs."""
 
 import functools
 import os
@@ -55,7 +55,8 @@ param_scheduler = [dict(type='LinearLR', start_factor=0.1, by_epoch=False, begin
 default_hooks = dict(
     timer=dict(type='IterTimerHook'), logger=dict(type='LoggerHook', interval=1),
     param_scheduler=dict(type='ParamSchedulerHook'), sampler_seed=dict(type='DistSamplerSeedHook'),
-    checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=1), visualization=dict(type='DetVisualizationHook'))
+    checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=1),
+    visualization=dict(type='DetVisualizationHook'))
 visualizer = dict(type='DetLocalVisualizer', vis_backends=[dict(type='LocalVisBackend')])
 env_cfg = dict(mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0), dist_cfg=dict(backend='nccl'))
 randomness = dict(seed=3)
@@ -140,9 +141,8 @@ def environment() -> dict[str, str]:
     return {'OMP_NUM_THREADS': '1', **os.environ, 'PYTHONPATH': path}
 
 
-def mmlight(*arguments: object, **kwargs) -> subprocess.Popen:
+def mmlight(*arguments: object) -> subprocess.Popen:
     """``mmlight ARGUMENTS`` as a process of its own session, output piped."""
-    return subprocess.Popen(
-        [sys.executable, '-m', 'mmlight.cli', *map(str, arguments)],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment(), start_new_session=True, **kwargs,
-    )  # fmt: skip
+    command = [sys.executable, '-m', 'mmlight.cli', *map(str, arguments)]
+    pipe = {'stdout': subprocess.PIPE, 'stderr': subprocess.STDOUT, 'text': True}
+    return subprocess.Popen(command, env=environment(), start_new_session=True, **pipe)

@@ -89,7 +89,7 @@ class ProgressBar(Hook):
         loss = (outputs or {}).get('loss')
         by_epoch = isinstance(runner.train_loop, EpochBasedTrainLoop)
         where = f'epoch {runner.epoch + 1}/{runner.max_epochs}' if by_epoch else ''
-        note = f'{where}  loss {float(loss):.4f}' if loss is not None else where
+        note = f'{where}  loss {loss.item():.4f}' if loss is not None else where
         self.progress.update(self.tasks['train'], completed=runner.iter + 1, note=note)
 
     def before_val_epoch(self, runner: Runner) -> None:

@@ -14,7 +14,6 @@ def test_no_bar_without_a_terminal(capfd):
 
 
 def test_bar_shows_training_and_leaves_the_log_file_alone(tmp_path, capfd):
-    options = ['train_cfg.max_iters=3', 'train_cfg.val_interval=3', "custom_hooks=[dict(type='mmlight.ProgressBar')]"]
     cfg = tmp_path / 'bar.py'
     cfg.write_text(
         f"_base_ = '{project()}/det_iter.py'\ncustom_hooks = [dict(type='mmlight.ProgressBar', force=True)]\n"
