@@ -18,12 +18,12 @@ TRAIN_IDS = {  # detection class -> Cityscapes train id
     'traffic sign': 7,
 }
 KINDS = {
-    'car': 0.24,
-    'person': 0.2,
-    'cyclist': 0.14,
-    'bus': 0.12,
-    'traffic light': 0.14,
-    'traffic sign': 0.13,
+    'car': 0.22,
+    'person': 0.18,
+    'cyclist': 0.13,
+    'bus': 0.1,
+    'traffic light': 0.18,
+    'traffic sign': 0.16,
     'bicycle': 0.03,
 }
 VEHICLES = {'car': car, 'bus': bus}
@@ -35,7 +35,7 @@ UPRIGHT = {
     'traffic sign': traffic_sign,
 }
 # side of an object's box as a share of the picture's: most are at least SMALL, none is below TINY
-SMALL, TINY = 0.085, 0.045
+SMALL, TINY = 0.11, 0.05
 LEAST_VISIBLE = 0.3  # objects of which less shows become "ignore" regions
 
 
@@ -76,8 +76,8 @@ class Placed:
             'person': (0.36, 0.0, 1.75, 0.2),
             'bicycle': (0.85, 0.0, 1.1, 0.2),
             'cyclist': (0.85, 0.0, 1.95, 0.2),
-            'traffic light': (0.3, 2.8, 4.2, 0.1),
-            'traffic sign': (0.5, 2.1, 3.1, 0.1),
+            'traffic light': (0.36, 2.5, 4.2, 0.1),
+            'traffic sign': (0.6, 1.9, 3.3, 0.1),
         }[self.kind]
 
     @property
@@ -105,22 +105,22 @@ def _propose(street: Street, kind: str) -> Placed:
     rng, road, pavement = street.rng, street.half_road, street.pavement
     side = rng.choice((-1, 1))
     beside = side * (road + rng.uniform(0.3, pavement - 0.3))
-    z = rng.uniform(4.2, 13)
+    z = rng.uniform(3.4, 10)
     if kind == 'person':
         return Placed(kind, beside if rng.random() < 0.65 else rng.uniform(-road, road), z)
     if kind == 'cyclist':
-        return Placed(kind, rng.uniform(-road, road), rng.uniform(4.5, 13))
+        return Placed(kind, rng.uniform(-road, road), rng.uniform(3.8, 10))
     if kind == 'bicycle':
-        return Placed(kind, beside, rng.uniform(3.5, 9))
+        return Placed(kind, beside, rng.uniform(3.2, 7))
     if kind in ('traffic light', 'traffic sign'):
-        return Placed(kind, side * (road + rng.uniform(0.3, 0.9)), rng.uniform(6, 15))
+        return Placed(kind, side * (road + rng.uniform(0.3, 0.9)), rng.uniform(5.5, 12))
     if rng.random() < 0.3:  # crossing or turning
         yaw = rng.choice((-1, 1)) * rng.uniform(0.9, 2.2)
-        far = (8, 22) if kind == 'car' else (13, 28)
+        far = (6.5, 17) if kind == 'car' else (11, 22)
         return Placed(kind, rng.uniform(-road, road), rng.uniform(*far), yaw)
     x = side * (road - 1.1 if rng.random() < 0.5 else road * 0.5)
     yaw = rng.choice((0, np.pi)) + rng.normal(0, 0.12)
-    return Placed(kind, x, rng.uniform(6, 20) if kind == 'car' else rng.uniform(10, 26), yaw)
+    return Placed(kind, x, rng.uniform(5.5, 15) if kind == 'car' else rng.uniform(9, 20), yaw)
 
 
 def _fits(street: Street, new: Placed, placed: list[Placed]) -> bool:

@@ -251,7 +251,7 @@ def bus(street: Street, x: float, z: float, ident: int, yaw: float) -> None:
 def traffic_light(street: Street, x: float, z: float, ident: int) -> None:
     """Three lamps, one lit, on a post or an arm over the road."""
     rng = street.rng
-    y, half, tall = rng.uniform(2.5, 3.3), 0.24, 1.3
+    y, half, tall = rng.uniform(2.2, 2.9), 0.3, 1.5
     post = x + (np.sign(x) * rng.uniform(1.2, 2.2) if rng.random() < 0.35 else 0)
     street.limb(((post, 0, z), (post, y + tall * 0.6, z), (x, y + tall * 0.6, z)), 0.13, (70, 75, 75), POLE)
     yellow = rng.random() < 0.3
@@ -265,16 +265,16 @@ def traffic_light(street: Street, x: float, z: float, ident: int) -> None:
     for k, colour in enumerate(((60, 200, 60), (40, 190, 245), (40, 40, 235))):
         centre = y + tall * (k + 0.5) / 3
         if k == on:
-            street.disc(x, centre, z, (0.185, 0.185), np.array(colour) * 1.1, ident, glow=True)
-            street.disc(x, centre, z, (0.09, 0.09), (215, 235, 240), ident, glow=True)
+            street.disc(x, centre, z, (0.22, 0.22), np.array(colour) * 1.1, ident, glow=True)
+            street.disc(x, centre, z, (0.1, 0.1), (215, 235, 240), ident, glow=True)
         else:
-            street.disc(x, centre, z, (0.17, 0.17), np.array(colour) * 0.22, ident)
+            street.disc(x, centre, z, (0.2, 0.2), np.array(colour) * 0.22, ident)
 
 
 def traffic_sign(street: Street, x: float, z: float, ident: int) -> None:
     """Prohibition, warning, stop, priority or direction sign on a post."""
     rng = street.rng
-    y, r = rng.uniform(2.2, 2.9), rng.uniform(0.42, 0.55)
+    y, r = rng.uniform(2.1, 2.8), rng.uniform(0.5, 0.66)
     street.limb(((x, 0, z), (x, y + r, z)), 0.08, (140, 140, 140), POLE)
     red, white, blue, black, yellow = (40, 35, 200), (235, 235, 235), (185, 85, 30), (35, 35, 35), (40, 200, 240)
     kind = rng.integers(6)
