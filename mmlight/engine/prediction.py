@@ -238,8 +238,10 @@ def _visualizer(cfg: Config, meta: dict) -> Visualizer:
     if cfg.get('default_scope') == 'mmseg':
         settings.setdefault('alpha', 0.5)  # mmseg's own 0.8 hides the picture
     visualizer = VISUALIZERS.build(settings)
-    colours = np.random.default_rng(0).integers(32, 256, (len(meta.get('classes') or []), 3)).tolist()
-    visualizer.dataset_meta = {**meta, 'palette': meta.get('palette') or colours}
+    palette = meta.get('palette') or np.random.default_rng(0).integers(32, 256, (len(meta.get('classes') or []), 3))
+    if not isinstance(palette, str):  # a name such as 'coco' is mmdet's to read
+        palette = [tuple(map(int, colour)) for colour in palette]
+    visualizer.dataset_meta = {**meta, 'palette': palette}
     return visualizer
 
 

@@ -302,9 +302,6 @@ def _plain_model(runner: Runner) -> torch.nn.Module:
 def _run(runner: Runner, job):
     try:
         return job()
-    except InputError as error:
-        # from a loader worker it comes with the worker's traceback as its text
-        raise InputError(str(error).rpartition('InputError: ')[2].strip()) from error
     finally:
         for hook in runner.hooks:
             if isinstance(hook, ProgressBar):
