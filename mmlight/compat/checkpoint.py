@@ -42,7 +42,7 @@ def load(path: str | os.PathLike, map_location: Any = 'cpu') -> Any:
     _allow()
     try:
         return torch.load(path, map_location=map_location, weights_only=not trusted)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError, AttributeError, OSError) as error:
+    except Exception as error:  # damaged files fail in every way there is
         raise InputError(_explain(path, error)) from error
 
 

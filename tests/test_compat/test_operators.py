@@ -129,6 +129,20 @@ def test_roi_align(device, aligned, ratio, mode):
     np.testing.assert_allclose(output.cpu(), expected, atol=1e-4)
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason='compares the GPU with the CPU')
+@pytest.mark.parametrize('aligned', [True, False])
+@pytest.mark.parametrize('ratio', [0, 2])
+@pytest.mark.parametrize('mode', ['avg', 'max'])
+def test_roi_align_gradient_on_the_gpu(aligned, ratio, mode):
+    gradients = []
+    for device in DEVICES:
+        features, rois = features_and_rois(torch.float32, device)
+        features.requires_grad_()
+        ops.roi_align(features, rois, (3, 4), 1 / 8, ratio, mode, aligned).square().sum().backward()
+        gradients.append(features.grad.cpu())
+    torch.testing.assert_close(*gradients, atol=1e-4, rtol=1e-4)
+
+
 @pytest.mark.parametrize('aligned', [True, False])
 @pytest.mark.parametrize('ratio', [0, 1, 2])
 @pytest.mark.parametrize('mode', ['avg', 'max'])

@@ -46,6 +46,7 @@ def nms(boxes: Tensor, scores: Tensor, *, iou_threshold: float, offset: int) -> 
     return torch.cat(kept)
 
 
+@np.errstate(invalid='ignore', divide='ignore')
 def softnms(
     boxes: Tensor,
     scores: Tensor,
@@ -86,7 +87,9 @@ def softnms(
     while step < end:
         best = step + _first_best(data[5, step:end])
         if best != step:
-            data[:, [step, best]] = data[:, [best, step]]
+            column = data[:, step].copy()
+            data[:, step] = data[:, best]
+            data[:, best] = column
             index[step], index[best] = index[best], index[step]
         others = data[:, step + 1 : end]
         if others.shape[1]:
@@ -97,6 +100,7 @@ def softnms(
     return torch.from_numpy(index[:end].copy())
 
 
+@np.errstate(invalid='ignore', divide='ignore')
 def nms_match(dets: Tensor, iou_threshold: float) -> list[list[int]]:
     """Groups of boxes: first a kept box, then those it suppressed (IoU at least the threshold), best first.
 
@@ -144,8 +148,7 @@ def _iou_with(box: np.ndarray, others: np.ndarray, offset: int) -> np.ndarray:
         width += offset
         height += offset
     inter = np.maximum(width, 0) * np.maximum(height, 0)
-    with np.errstate(invalid='ignore', divide='ignore'):
-        return inter / (box[4] + others[4] - inter)
+    return inter / (box[4] + others[4] - inter)
 
 
 def _greedy(overlaps: Tensor) -> Tensor:
