@@ -136,6 +136,7 @@ BAD = [
 def test_bad_input_is_one_line_and_exit_code_2(files, capsys, monkeypatch, arguments, message):
     for name in ('RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT', 'SLURM_PROCID', 'OMPI_COMM_WORLD_LOCAL_RANK'):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(files['tmp'])  # default work dirs
     assert main([argument.format(**files) for argument in arguments]) == 2
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith('error:')]
     assert len(lines) == 1

@@ -149,6 +149,10 @@ def evaluate(
 def build_runner(cfg: Config, job: str) -> Runner:
     """The runner with all that ``job`` (``train`` or ``test``) needs; what constructors refuse becomes InputError."""
     try:
+        Path(cfg.work_dir).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f'--work-dir {cfg.work_dir}: cannot be created ({error.strerror})') from error
+    try:
         runner = Runner.from_cfg(cfg) if 'runner_type' not in cfg else RUNNERS.build(cfg)
         if job == 'train':
             runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
@@ -228,10 +232,6 @@ def _prepare(config, cfg_options, work_dir, launcher, data) -> Config:
         use_coco_folder(cfg, data)
     if work_dir is not None or not cfg.get('work_dir'):
         cfg.work_dir = str(work_dir or Path('work_dirs') / Path(cfg.filename or 'config').stem)
-    try:
-        Path(cfg.work_dir).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f'--work-dir {cfg.work_dir}: cannot be created ({error.strerror})') from error
     return cfg
 
 
