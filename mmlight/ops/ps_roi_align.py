@@ -148,4 +148,8 @@ def _resample(bins: Tensor, weight_y: Tensor, weight_x: Tensor) -> Tensor:
     channels, rows, columns, height, width = bins.shape
     by_row = bins.permute(1, 3, 2, 0, 4).reshape(rows, height, columns * channels * width)
     lines = torch.bmm(weight_y.transpose(0, 1), by_row).view(rows, -1, columns, channels, width)
-    return (lines * weight_x[None, :, :, None]).sum(-1).permute(1, 3, 0, 2)
+    if lines.requires_grad:  # the product's backward is twice as fast as the matrix product's, its forward slower
+        cells = (lines * weight_x[None, :, :, None]).sum(-1)
+    else:
+        cells = torch.matmul(lines, weight_x[None, ..., None]).squeeze(-1)
+    return cells.permute(1, 3, 0, 2)
