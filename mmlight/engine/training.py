@@ -277,6 +277,7 @@ def _add_hooks(cfg: Config) -> None:
         saving.backend_args = ConfigDict(backend='mmlight.atomic')
     if cfg.launcher != 'none' and device_utils.get_device() == 'cpu':
         _replace_sync_bn(cfg.model)
+        cfg.pop('sync_bn', None)
 
 
 def _replace_sync_bn(node: object) -> None:
