@@ -33,7 +33,8 @@ def free_port() -> str:
 def test_two_processes_on_the_cpu_train_and_test(tmp_path):
     """SyncBN, in the model and by ``sync_bn``, and DistributedDataParallel included."""
     config = project() / 'seg.py'
-    done = run('bash', TOOLS / 'dist_train.sh', config, 2, '--work-dir', tmp_path, *SHORT, 'sync_bn=torch', PORT=free_port())
+    options = ['--work-dir', tmp_path, *SHORT, 'sync_bn=torch']
+    done = run('bash', TOOLS / 'dist_train.sh', config, 2, *options, PORT=free_port())
     assert done.returncode == 0, done.stdout + done.stderr
     assert 'Distributed training: True' in done.stdout
     checkpoint = latest_checkpoint(tmp_path)
