@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Callable, Sequence
 
 import mmlight
+from mmlight.arguments import Options, Parser
 from mmlight.errors import InputError
 
 
@@ -30,16 +31,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
-class _Parser(argparse.ArgumentParser):
-    """Wrong arguments are bad input like any other: one line."""
-
-    def error(self, message: str) -> None:
-        raise InputError(f'{message} (see {self.prog} --help)')
-
-
 def make_parser() -> argparse.ArgumentParser:
     """The whole command line."""
-    parser = _Parser(prog='mmlight', description='Light-weight and searched networks for OpenMMLab.')
+    parser = Parser(prog='mmlight', description='Light-weight and searched networks for OpenMMLab.')
     parser.add_argument('--version', action='version', version=mmlight.__version__)
     commands = parser.add_subparsers(metavar='COMMAND', required=True)
 
@@ -95,33 +89,15 @@ def make_parser() -> argparse.ArgumentParser:
     )
 
     sub = command('sample', _sample, 'Draw the built-in sample data set.')
-    sub.add_argument('out', metavar='DIR', help='folder to create')
+    sub.add_argument('--out', metavar='DIR', required=True, help='folder to create')
     sub.add_argument('--seed', type=int, default=0, help='default 0')
     return parser
-
-
-class _Options(argparse.Action):
-    """``KEY=VALUE ...`` -> dict, read as mmengine does."""
-
-    def __call__(self, parser, namespace, values, option_string=None) -> None:
-        from mmengine.config import DictAction
-
-        for pair in values:
-            if '=' not in pair or pair.startswith('='):
-                parser.error(f"{option_string}: '{pair}' is not of the form KEY=VALUE")
-        reader = DictAction([], self.dest)
-        found = argparse.Namespace()
-        try:
-            reader(parser, found, values, option_string)
-        except (ValueError, AssertionError, SyntaxError) as error:
-            parser.error(f'{option_string}: {" ".join(values)}: {error}')
-        setattr(namespace, self.dest, {**(getattr(namespace, self.dest) or {}), **getattr(found, self.dest)})
 
 
 def _add_config(sub: argparse.ArgumentParser) -> None:
     sub.add_argument('config', metavar='CONFIG', help='path of a config, or the name of a shipped one')
     sub.add_argument(
-        '--cfg-options', nargs='+', action=_Options, metavar='KEY=VALUE', help="override the config's settings"
+        '--cfg-options', nargs='+', action=Options, metavar='KEY=VALUE', help="override the config's settings"
     )
 
 

@@ -128,7 +128,7 @@ BAD = [
     # the others
     (['flops', '{det}', '--shape', '0', '3'], 'two positive integers'),
     (['list', 'nothing-like-this'], 'matches none of'),
-    (['sample', '{tmp}/text.png'], 'text.png'),
+    (['sample', '--out', '{tmp}/text.png'], 'text.png'),
 ]
 
 
@@ -201,7 +201,9 @@ def test_predict_without_weights_warns(files, tmp_path):
 
 def test_sample_list_flops_doctor(files, tmp_path, capsys):
     assert main(['list', 'thundernet_snet49*']) == 0
-    assert 'thundernet_snet49_sample' in capsys.readouterr().out
+    listed = capsys.readouterr().out
+    assert 'thundernet_snet49_sample' in listed
+    assert '1.15' in listed
     assert main(['flops', files['det'], '--shape', '64', '64']) == 0
     assert 'backbone' in capsys.readouterr().out
     assert main(['doctor']) == 0

@@ -1,5 +1,5 @@
 # ThunderNet on a COCO folder of your own: annotations/instances_{train,val}.json, train/, val/. The classes are read
-# from the JSON. Copy this file and set data_root, or name the folder in the environment: MMLIGHT_COCO=DIR.
+# from the JSON. Name the folder by `mmlight train ... --data DIR`, by MMLIGHT_COCO=DIR, or by data_root in a copy.
 _base_ = [
     '../_base_/models/thundernet.py',
     '../_base_/datasets/coco_detection_320.py',
@@ -12,7 +12,8 @@ data_root = '{{$MMLIGHT_COCO:data/my_coco}}/'
 train_ann = 'annotations/instances_train.json'
 val_ann = 'annotations/instances_val.json'
 
-classes = coco_classes(data_root + train_ann)
+# without the folder the config can still be read; training then says which file is missing
+classes = coco_classes(data_root + train_ann, default=('object',))
 metainfo = dict(classes=classes)
 model = dict(
     roi_head=dict(bbox_head=dict(num_classes=len(classes))),

@@ -6,7 +6,7 @@ form, ``Models[]`` with
 ==============================  =======================================================================================
 ``Name``                        the config's file name without ``.py``
 ``In Collection``               the family, as named under ``Collections``
-``Metadata: Parameters``        parameters as the paper gives them, a plain number
+``Metadata: Parameters``        parameters, a plain number
 ``Metadata: FLOPs``             multiply-adds of one image as the paper gives them (papers call them FLOPs), a number
 ``Results[]: Dataset, Metrics`` the data set and a mapping of metric to value, such as ``box AP: 19.2``
 ``Results[]: Source``           where these values come from; one that starts with ``measured`` is this project's own
@@ -40,7 +40,7 @@ class Entry:
     Attributes:
         name: what ``load_config`` takes.
         family: the collection that it belongs to, the folder's name if it is in no metafile.
-        parameters, macs: the paper's figures, None if it gives none.
+        parameters, macs: the metafile's figures, None if it gives none; ``macs`` is the paper's.
         published, measured: data set -> metric -> value.
         weights: where a checkpoint is, None if there is none.
         counted: parameters, macs and shape as counted now; empty unless asked for.
@@ -83,7 +83,7 @@ def table(entries: Sequence[Entry] | None = None) -> str:
     """Plain text, one row a config, without columns that are empty; default: all configs, nothing counted."""
     entries = list_models() if entries is None else entries
     counting = any(entry.counted for entry in entries)
-    header = ['config', 'params (paper)', 'MACs (paper)', 'published', 'measured here']
+    header = ['config', 'parameters', 'MACs (paper)', 'published', 'measured here']
     rows = [header + (['params (counted)', 'MACs (counted)', 'input'] if counting else [])]
     for entry in entries:
         row = [entry.name, _millions(entry.parameters), _millions(entry.macs)]

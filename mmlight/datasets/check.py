@@ -24,8 +24,8 @@ SAMPLED_LABELS = 8  # label files that are opened per data set
 def check_config_data(cfg: Config, sections: Sequence[str] = LOADERS) -> list[str]:
     """Checks every data set of a detection or segmentation config, and the model's class counts against it.
 
-    A config with ``data_check = 'warn'`` trains although annotated categories are not among its classes or images are
-    missing; with ``data_check = 'off'`` nothing is looked at.
+    A config with ``data_check = 'warn'`` trains although annotated categories are not among its classes, boxes reach
+    beyond their images or images are missing; with ``data_check = 'off'`` nothing is looked at.
 
     Args:
         sections: the data loaders to look at.
@@ -66,6 +66,7 @@ def check_coco(
     *,
     level: str = 'error',
     missing_images: str | None = None,
+    annotated: bool = True,
 ) -> list[str]:
     """Checks a COCO detection file against its images and the classes that a config trains.
 
@@ -75,18 +76,19 @@ def check_coco(
         classes: class names of the config; None: whatever the file defines.
         level: ``'error'`` or ``'warn'``: what annotated categories outside ``classes`` and missing images are.
         missing_images: the same for missing images alone; by default ``level``.
+        annotated: whether the file must have annotations.
 
     Returns:
-        Warnings: boxes that mmdet drops or clips, annotations of unknown images, and what ``level`` allows.
+        Warnings: boxes without size, annotations of unknown images, and what ``level`` allows.
 
     Raises:
         InputError: file or folder missing; not COCO; ids that occur twice; boxes of no use at all; classes that the
-            file lacks; by ``level``, categories that the classes lack, and missing images.
+            file lacks; by ``level``, boxes beyond their image, categories that the classes lack, and missing images.
     """
     if level not in LEVELS or (missing_images or level) not in LEVELS:
         raise InputError(f'check_coco: level={level!r}, missing_images={missing_images!r}: allowed are {LEVELS}')
     img_dir = Path(img_dir)
-    data = read_coco(ann_file)
+    data = read_coco(ann_file, annotated)
     if not img_dir.is_dir():
         raise InputError(f'image folder {img_dir}: {"is a file" if img_dir.exists() else "does not exist"}')
     where = f'annotation file {ann_file}'
@@ -94,7 +96,9 @@ def check_coco(
         raise InputError(f'{where}: lists no images')
     for key in ('images', 'annotations', 'categories'):
         _check_unique((entry['id'] for entry in data[key]), f'{where}: {key} ids')
-    warnings = _check_categories(data, classes, where, level) + _check_boxes(data, where)
+    warnings = _check_categories(data, classes, where, level)
+    if data['annotations'] or annotated:
+        warnings += _check_boxes(data, where, level)
     absent = _absent([entry['file_name'] for entry in data['images']], img_dir)
     if absent:
         text = (
@@ -136,7 +140,7 @@ def _check_categories(data: dict, classes: Sequence[str] | None, where: str, lev
     return []
 
 
-def _check_boxes(data: dict, where: str) -> list[str]:
+def _check_boxes(data: dict, where: str, level: str) -> list[str]:
     annotations = data['annotations']
     if not annotations:
         return [f'{where}: no annotations']
@@ -161,6 +165,12 @@ def _check_boxes(data: dict, where: str) -> list[str]:
         raise InputError(
             f'{where}: none of its {len(ids)} boxes is usable: {flat.sum()} of no width or height, {outside.sum()} '
             f'outside their image, {orphan.sum()} of images that it does not list; expected x, y, w, h in pixels'
+        )
+    if level == 'error' and (outside | beyond).any():
+        hit = outside | beyond
+        raise InputError(
+            f'{where}: {hit.sum()} boxes reach beyond their image: ids {_few(ids[hit].tolist())}; expected x, y, w, h '
+            "in pixels within width and height; data_check = 'warn' trains all the same"
         )
     texts = {
         'boxes without positive width and height (left out)': flat,
@@ -230,12 +240,29 @@ def _check_dataset(dataset: BaseDataset, classes: list[str], where: str, level: 
         raise InputError(f'config key {where}.data_root: folder {dataset.data_root} does not exist')
     if hasattr(dataset, 'seg_map_suffix') and hasattr(dataset, 'img_suffix'):
         return _check_segmentation(dataset, classes, where)
-    if hasattr(dataset, 'COCOAPI'):
+    if _reads_plain_coco(type(dataset)):
         missing = 'warn' if skips else level
-        return check_coco(dataset.ann_file, _image_folder(dataset), classes, level=level, missing_images=missing)
+        annotated = not dataset.test_mode
+        return check_coco(
+            dataset.ann_file,
+            _image_folder(dataset),
+            classes,
+            level=level,
+            missing_images=missing,
+            annotated=annotated,
+        )
     if dataset.ann_file and not os.path.exists(dataset.ann_file):
         raise InputError(f'config key {where}.ann_file: {dataset.ann_file} does not exist')
     return []
+
+
+def _reads_plain_coco(cls: type) -> bool:
+    """Whether mmdet's CocoDataset itself reads the file; panoptic COCO and LVIS have their own keys."""
+    owners = [
+        next((c.__name__ for c in cls.__mro__ if name in vars(c)), None)
+        for name in ('load_data_list', 'parse_data_info')
+    ]
+    return owners == ['CocoDataset', 'CocoDataset']
 
 
 def _image_folder(dataset: BaseDataset) -> str:

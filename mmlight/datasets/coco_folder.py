@@ -79,8 +79,12 @@ def _img_dir(root: Path, ann_file: Path, names: tuple[str, ...]) -> Path:
     raise InputError(f'data folder {root}: image {first} of {ann_file.name} not found; looked in {places}')
 
 
-def read_coco(ann_file: str | Path) -> dict:
+def read_coco(ann_file: str | Path, annotated: bool = True) -> dict:
     """Parse a COCO detection file.
+
+    Args:
+        ann_file: the JSON file.
+        annotated: Whether it must have annotations; COCO's test images have none.
 
     Raises:
         InputError: missing, unreadable, not JSON, or not COCO (which key is missing or of the wrong kind).
@@ -100,6 +104,8 @@ def read_coco(ann_file: str | Path) -> dict:
         )
     needed = {'images': ('id', 'file_name', 'height', 'width'), 'categories': ('id', 'name'),
               'annotations': ('id', 'image_id', 'category_id', 'bbox')}  # fmt: skip
+    if not annotated:
+        data.setdefault('annotations', [])
     for key, fields in needed.items():
         entries = data.get(key)
         if not isinstance(entries, list):
@@ -113,15 +119,21 @@ def read_coco(ann_file: str | Path) -> dict:
     return data
 
 
-def coco_classes(ann_file: str | Path) -> tuple[str, ...]:
+def coco_classes(ann_file: str | Path, default: tuple[str, ...] | None = None) -> tuple[str, ...]:
     """The class names of a COCO file, ordered by category id.
 
     Exporters such as Roboflow's add a parent category without annotations; a category that has none and is named as
     the supercategory of another is left out.
 
+    Args:
+        ann_file: the JSON file.
+        default: what a file that does not exist yields instead of an error.
+
     Raises:
         InputError: as :func:`read_coco`; no categories; two categories of one name.
     """
+    if default is not None and not Path(ann_file).exists():
+        return default
     data = read_coco(ann_file)
     used = {entry['category_id'] for entry in data['annotations']}
     categories = sorted(data['categories'], key=lambda entry: entry['id'])

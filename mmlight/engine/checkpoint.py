@@ -101,6 +101,8 @@ def check_resumable(content: dict, path: str | os.PathLike) -> None:
 def weights_of(content: dict) -> dict[str, torch.Tensor]:
     """Name -> tensor, from a checkpoint or a bare ``state_dict``, without the prefix of data-parallel wrappers."""
     state = content.get('state_dict', content)
+    if not isinstance(state, dict):
+        raise InputError(f'checkpoint: its state_dict is a {type(state).__name__}, expected names and tensors')
     return {re.sub(r'^module\.', '', str(k)): v for k, v in state.items() if isinstance(v, torch.Tensor)}
 
 

@@ -62,7 +62,7 @@ def find_config(name_or_path: str | os.PathLike) -> Path:
     raise InputError(f'config {name_or_path}: neither a file nor the name of a shipped config{hint}')
 
 
-def load_config(name_or_path: str | os.PathLike, options: dict | None = None) -> Config:
+def load_config(name_or_path: str | os.PathLike, options: dict | None = None, needs_model: bool = True) -> Config:
     """Read a config and merge ``options`` (dotted key -> value, as in ``--cfg-options``) into it.
 
     Raises:
@@ -84,7 +84,7 @@ def load_config(name_or_path: str | os.PathLike, options: dict | None = None) ->
         raise InputError(f'config {path}{_line_of(error)}: {type(error).__name__}: {one_line(error)}') from error
     if options:
         merge_options(cfg, options)
-    if 'model' not in cfg:
+    if needs_model and 'model' not in cfg:
         raise InputError(f'config {path}: defines no `model`')
     check_types(cfg)
     return cfg

@@ -101,7 +101,7 @@ def find_images(patterns: Sequence[str | os.PathLike]) -> list[Path]:
     for pattern in patterns:
         path = Path(pattern)
         if path.is_dir():
-            found = sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
+            found = sorted(p for p in path.rglob('*') if p.suffix.lower() in IMAGE_SUFFIXES)
             if not found:
                 raise InputError(f'image folder {path}: holds no image ({", ".join(IMAGE_SUFFIXES)})')
         elif path.exists():
@@ -150,6 +150,8 @@ def dataset_meta(cfg: Config) -> dict:
 
 
 def _predict_files(cfg, model, meta, files, folder, score_thr, weights) -> Prediction:
+    if not (cfg.get('test_dataloader') or {}).get('dataset') or not cfg.get('visualizer'):
+        raise InputError(f'config {cfg.filename}: `predict` needs its test_dataloader.dataset and visualizer')
     dataset = _innermost(cfg.test_dataloader.dataset)
     pipeline = Compose([t for t in dataset.pipeline if 'LoadAnnotations' not in str(t['type'])])
     read = LoadImage()  # notices damaged files, which decoders pass with a grey remainder

@@ -1,3 +1,4 @@
+import json
 import shutil
 import time
 
@@ -8,7 +9,7 @@ from mmengine.config import Config
 from test_coco_folder import detector, pictures, write
 
 import mmlight  # noqa: F401
-from mmlight.datasets.check import check_coco, check_config_data
+from mmlight.datasets.check import _reads_plain_coco, check_coco, check_config_data
 from mmlight.datasets.coco_folder import use_coco_folder
 from mmlight.errors import InputError
 
@@ -51,7 +52,9 @@ def test_boxes(tmp_path, images):
     boxes = boxed((0, 0, 5, 5), (1, 1, 0, 4), (1, 1, 3, -4), (70, 0, 5, 5), (60, 40, 30, 5), (60.5, 40, 4, 8))
     boxes += [{**boxes[0], 'id': 99, 'image_id': 77}]
     path = write(tmp_path / 'a.json', annotations=boxes)
-    warnings = check_coco(path, images)
+    with pytest.raises(InputError, match='2 boxes reach beyond their image: ids 13, 14; expected'):
+        check_coco(path, images)
+    warnings = check_coco(path, images, level='warn')
     assert warnings == [
         f'annotation file {path}: 2 boxes without positive width and height (left out): ids 11, 12',
         f'annotation file {path}: 1 boxes wholly outside their image (left out): ids 13',
@@ -217,3 +220,25 @@ def test_segmentation_with_a_subset_of_classes(sample):
     cfg = segmentor(sample, num_classes=2, metainfo={'classes': names, 'palette': [(0, 0, 0), (9, 9, 9)]})
     cfg.model.auxiliary_head = []
     assert check_config_data(cfg) == []
+
+
+def test_test_images_need_no_annotations(tmp_path, sample):
+    cfg = use_coco_folder(detector(), sample)
+    content = json.loads((sample / 'annotations/instances_val.json').read_text())
+    del content['annotations']
+    (tmp_path / 'image_info.json').write_text(json.dumps(content))
+    dataset = cfg.test_dataloader.dataset
+    dataset.ann_file = str(tmp_path / 'image_info.json')
+    cfg.test_evaluator.ann_file = dataset.ann_file
+    dataset.test_mode = True
+    assert check_config_data(cfg, ['test_dataloader']) == []
+    dataset.test_mode = False
+    with pytest.raises(InputError, match="key 'annotations' missing"):
+        check_config_data(cfg, ['test_dataloader'])
+
+
+def test_other_readers_of_coco_are_left_alone():
+    from mmdet.datasets import CocoDataset, CocoPanopticDataset, DeepFashionDataset, LVISV1Dataset
+
+    read = [_reads_plain_coco(cls) for cls in (CocoDataset, DeepFashionDataset, CocoPanopticDataset, LVISV1Dataset)]
+    assert read == [True, True, False, False]

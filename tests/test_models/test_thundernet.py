@@ -8,6 +8,9 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 from mmlight.analysis.complexity import measure
+from mmlight.analysis.model_list import list_models
+from mmlight.datasets.coco_folder import use_coco_folder
+from mmlight.datasets.sample import CLASSES, generate
 from mmlight.models.necks import ThunderNetNeck
 
 CONFIGS = 'configs/thundernet/'
@@ -38,6 +41,20 @@ def parameters(cfg):
 @pytest.mark.parametrize(('arch', 'count'), [(49, 1_147_774), (146, 1_872_094), (535, 4_654_690)])
 def test_parameters(arch, count):
     assert parameters(coco(arch)) == count
+
+
+def test_parameters_in_the_metafile():
+    listed = {entry.name: entry.parameters for entry in list_models('thundernet_snet*_coco-320')}
+    for arch in (49, 146, 535):
+        assert listed[f'thundernet_snet{arch}_4xb16-375k_coco-320'] == parameters(coco(arch))
+
+
+def test_config_of_ones_own_data(monkeypatch, tmp_path):
+    sample = generate(tmp_path / 'sample', num_train=1, num_val=1, size=(192, 144), progress=False)
+    monkeypatch.delenv('MMLIGHT_COCO', raising=False)
+    cfg = use_coco_folder(config('thundernet_snet49_custom-coco'), sample)
+    assert cfg.model.roi_head.bbox_head.num_classes == len(CLASSES)
+    assert cfg.train_dataloader.dataset.metainfo.classes == CLASSES
 
 
 def test_parameters_of_variants():

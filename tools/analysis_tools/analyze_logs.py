@@ -3,14 +3,15 @@
 import mmlight  # isort: skip
 import argparse
 
+from mmlight.arguments import Parser
 from mmlight.analysis.training_log import describe_times, plot_curves, read_log
 from mmlight.errors import exit_on_input_error
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = Parser(description=__doc__)
     tasks = parser.add_subparsers(dest='task', required=True)
-    logs = argparse.ArgumentParser(add_help=False)
+    logs = Parser(add_help=False)
     logs.add_argument('json_logs', nargs='+', help='<work_dir>/<time>/vis_data/scalars.json or <time>.json')
 
     curve = tasks.add_parser('plot_curve', parents=[logs], help='draw losses and metrics')

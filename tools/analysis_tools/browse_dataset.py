@@ -6,15 +6,14 @@ import os
 import sys
 from pathlib import Path
 
-from mmengine.config import DictAction
-
+from mmlight.arguments import Options, Parser
 from mmlight.analysis.dataset_view import PHASES, browse
 from mmlight.engine.config import load_config
 from mmlight.errors import exit_on_input_error
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = Parser(description=__doc__)
     parser.add_argument('config', help='config file, or the name of a shipped one')
     parser.add_argument(
         '--output-dir', help='folder for the pictures; default without a display: work_dirs/<name>/browse'
@@ -23,7 +22,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--show-interval', type=float, default=2, help='seconds that a window stays open')
     parser.add_argument('--show-number', type=int, help='number of samples; default: all')
     parser.add_argument('--phase', choices=PHASES, default='train', help='whose data set')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override config values, key=value')
+    parser.add_argument('--cfg-options', nargs='+', action=Options, help='override config values, key=value')
     return parser.parse_args()
 
 

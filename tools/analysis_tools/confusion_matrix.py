@@ -5,15 +5,14 @@ import argparse
 import csv
 from pathlib import Path
 
-from mmengine.config import DictAction
-
+from mmlight.arguments import Options, Parser
 from mmlight.analysis.confusion import confusion_matrix, plot
 from mmlight.engine.config import load_config
 from mmlight.errors import exit_on_input_error
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = Parser(description=__doc__)
     parser.add_argument('config', help='config that was tested')
     parser.add_argument(
         'prediction_path', help='pickle of tools/test.py --out; segmentation also: folder of label PNGs'
@@ -25,7 +24,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--score-thr', type=float, default=0.3, help='detections below it are left out')
     parser.add_argument('--tp-iou-thr', type=float, default=0.5, help='overlap that counts as found')
     parser.add_argument('--nms-iou-thr', type=float, help='suppress the detections once more, per class')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override config values, key=value')
+    parser.add_argument('--cfg-options', nargs='+', action=Options, help='override config values, key=value')
     return parser.parse_args()
 
 

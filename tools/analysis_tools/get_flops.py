@@ -4,14 +4,13 @@ import mmlight  # isort: skip
 import argparse
 import json
 
-from mmengine.config import DictAction
-
+from mmlight.arguments import Options, Parser
 from mmlight.analysis.complexity import measure
 from mmlight.errors import exit_on_input_error
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = Parser(description=__doc__)
     parser.add_argument('config', help='config file, or the name of a shipped one')
     parser.add_argument(
         '--shape',
@@ -22,7 +21,7 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--depth', type=int, default=1, help='levels of the module tree to tell apart')
     parser.add_argument('--json', action='store_true', help='print JSON')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override config values, key=value')
+    parser.add_argument('--cfg-options', nargs='+', action=Options, help='override config values, key=value')
     return parser.parse_args()
 
 

@@ -5,12 +5,13 @@ import mmlight  # isort: skip
 import argparse
 import sys
 
+from mmlight.arguments import Parser
 from mmlight.datasets.sample import generate
 from mmlight.errors import InputError
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = Parser(description=__doc__)
     parser.add_argument('--out', required=True, help='folder to create')
     parser.add_argument('--num-train', type=int, default=240, help='pictures to train on (default: 240)')
     parser.add_argument('--num-val', type=int, default=60, help='pictures to evaluate on (default: 60)')

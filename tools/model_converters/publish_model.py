@@ -3,12 +3,13 @@
 import mmlight  # isort: skip
 import argparse
 
+from mmlight.arguments import Parser
 from mmlight.engine.publish import KEPT, publish
 from mmlight.errors import exit_on_input_error
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = Parser(description=__doc__)
     parser.add_argument('in_file', help='checkpoint that a training wrote')
     parser.add_argument('out_file', help='X.pth: X-<8 hex digits>.pth is written')
     parser.add_argument('--save-keys', nargs='+', default=list(KEPT), help='keys of the checkpoint to keep')

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import torch
 
+from mmlight.arguments import Parser
 from mmlight.engine.checkpoint import AtomicBackend, load
 from mmlight.errors import InputError, exit_on_input_error
 from mmlight.models.backbones.shufflenet_v2 import SHUFFLENET_V2, SNETS
@@ -14,7 +15,7 @@ from mmlight.models.backbones.shufflenet_weights import convert, describe, layou
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = Parser(description=__doc__)
     parser.add_argument('source', metavar='SRC', help='checkpoint file in one of these layouts')
     parser.add_argument('target', metavar='DST', help='file to write')
     return parser.parse_args()

@@ -1,0 +1,30 @@
+"""Command line arguments whose errors are one line, for ``mmlight`` and the scripts in ``tools/``."""
+
+import argparse
+
+from mmlight.errors import InputError
+
+
+class Parser(argparse.ArgumentParser):
+    """Wrong arguments are bad input like any other: one line."""
+
+    def error(self, message: str) -> None:
+        raise InputError(f'{message} (see {self.prog} --help)')
+
+
+class Options(argparse.Action):
+    """``KEY=VALUE ...`` -> dict, read as mmengine does."""
+
+    def __call__(self, parser, namespace, values, option_string=None) -> None:
+        from mmengine.config import DictAction
+
+        for pair in values:
+            if '=' not in pair or pair.startswith('='):
+                parser.error(f"{option_string}: '{pair}' is not of the form KEY=VALUE")
+        reader = DictAction([], self.dest)
+        found = argparse.Namespace()
+        try:
+            reader(parser, found, values, option_string)
+        except (ValueError, AssertionError, SyntaxError) as error:
+            parser.error(f'{option_string}: {" ".join(values)}: {error}')
+        setattr(namespace, self.dest, {**(getattr(namespace, self.dest) or {}), **getattr(found, self.dest)})
