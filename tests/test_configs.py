@@ -129,3 +129,11 @@ def test_a_step_of_training_and_of_validation(path, sample, tmp_path):
     trained = {name: p.grad for name, p in runner.model.named_parameters() if p.requires_grad}
     assert [name for name, grad in trained.items() if grad is None or not torch.isfinite(grad).all()] == []
     assert 'coco/bbox_mAP' in runner.val()
+
+
+@every_config
+def test_epochs_end(path):
+    """An endless sampler goes with a loop that counts iterations."""
+    cfg = load_config(path)
+    endless = cfg.train_dataloader.sampler.type == 'InfiniteSampler'
+    assert endless == (cfg.train_cfg.type == 'IterBasedTrainLoop')

@@ -2,7 +2,7 @@
 # from the JSON. Name the folder by `mmlight train ... --data DIR`, by MMLIGHT_COCO=DIR, or by data_root in a copy.
 _base_ = [
     '../_base_/models/thundernet.py',
-    '../_base_/datasets/coco_detection_320.py',
+    '../_base_/datasets/coco_small_320.py',
     '../_base_/schedules/adamw_epochs.py',
     '../_base_/default_runtime_det.py',
 ]
