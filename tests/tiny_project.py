@@ -137,8 +137,7 @@ def project() -> Path:
 def environment() -> dict[str, str]:
     """For subprocesses that run this checkout."""
     path = os.pathsep.join(filter(None, (str(REPOSITORY), os.environ.get('PYTHONPATH'))))
-    # setdefault: runs that are compared must use the same number of threads
-    return {'OMP_NUM_THREADS': '1', **os.environ, 'PYTHONPATH': path}
+    return {**os.environ, 'PYTHONPATH': path}
 
 
 def mmlight(*arguments: object) -> subprocess.Popen:
