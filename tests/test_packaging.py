@@ -118,6 +118,8 @@ def install_fake(site: Path, name: str, version: str, package: str, lists_top_le
     info.mkdir(parents=True)
     (info / 'METADATA').write_text(f'Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n')
     (info / 'RECORD').write_text(f'{package}/__init__.py,,\n')
+    (site / package).mkdir()
+    (site / package / '__init__.py').touch()  # Python 3.12 leaves recorded files out that do not exist
     if lists_top_level:
         (info / 'top_level.txt').write_text(f'{package}\n')
 
