@@ -92,7 +92,7 @@ def predict(
 
 
 def find_images(patterns: Sequence[str | os.PathLike]) -> list[Path]:
-    """The image files that ``patterns`` (files, folders, globs) mean, in order, each once.
+    """The image files that ``patterns`` (files, folders with all below them, globs) mean, in order, each once.
 
     Raises:
         InputError: a pattern matches nothing.

@@ -35,7 +35,7 @@ def test_find_images(tmp_path):
     for name in ('b.png', 'a.JPG', 'note.txt', 'deep/c.png'):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b'')
-    assert [p.name for p in find_images([tmp_path])] == ['a.JPG', 'b.png']
+    assert [p.name for p in find_images([tmp_path])] == ['a.JPG', 'b.png', 'c.png'], 'a folder with what lies below it'
     assert [p.name for p in find_images([f'{tmp_path}/**/*.png'])] == ['b.png', 'c.png']
     assert len(find_images([tmp_path / 'b.png', tmp_path])) == 2, 'each once'
     with pytest.raises(InputError, match='no such file'):
