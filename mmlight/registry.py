@@ -12,6 +12,7 @@ def _child(parent: root.Registry, *locations: str) -> root.Registry:
 
 
 MODELS = _child(root.MODELS, 'mmlight.models')
+TASK_UTILS = _child(root.TASK_UTILS, 'mmlight.models')
 DATASETS = _child(root.DATASETS, 'mmlight.datasets')
 TRANSFORMS = _child(root.TRANSFORMS, 'mmlight.datasets')
 HOOKS = _child(root.HOOKS, 'mmlight.engine')

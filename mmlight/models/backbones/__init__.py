@@ -1,5 +1,6 @@
 """Backbones, one file a family."""
 
+from mmlight.models.backbones.efficientnet_lite import EfficientNetLite
 from mmlight.models.backbones.shufflenet_v2 import ShuffleNetV2, SNet
 
-__all__ = ['SNet', 'ShuffleNetV2']
+__all__ = ['EfficientNetLite', 'SNet', 'ShuffleNetV2']

@@ -1,8 +1,27 @@
 """Bricks that two or more models use."""
 
+from mmlight.models.layers.fusion_cell import ConvNorm, fusion_cell
+from mmlight.models.layers.graph_executor import GraphExecutor, level_sizes
+from mmlight.models.layers.mbconv import MBConv
+from mmlight.models.layers.merges import build_merge
+from mmlight.models.layers.resample import Conv2dSame, Resize, max_pool_same, resize
+from mmlight.models.layers.separable import SeparableConv
 from mmlight.ops import PSRoIAlign
 from mmlight.registry import MODELS
 
 MODELS.register_module(module=PSRoIAlign)
 
-__all__ = ['PSRoIAlign']
+__all__ = [
+    'Conv2dSame',
+    'ConvNorm',
+    'GraphExecutor',
+    'MBConv',
+    'PSRoIAlign',
+    'Resize',
+    'SeparableConv',
+    'build_merge',
+    'fusion_cell',
+    'level_sizes',
+    'max_pool_same',
+    'resize',
+]

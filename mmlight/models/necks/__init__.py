@@ -1,5 +1,7 @@
 """Necks, one file each."""
 
+from mmlight.models.necks.graph_fpn import BiFPN, GraphFPN
+from mmlight.models.necks.nas_fpn import NASFPN
 from mmlight.models.necks.thundernet_neck import ThunderNetNeck
 
-__all__ = ['ThunderNetNeck']
+__all__ = ['NASFPN', 'BiFPN', 'GraphFPN', 'ThunderNetNeck']

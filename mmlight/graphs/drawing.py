@@ -1,0 +1,168 @@
+"""Feature graphs as pictures (matplotlib) and as Graphviz text."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from mmlight.errors import InputError
+from mmlight.graphs.feature_graph import FeatureGraph
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+INPUT_COLOUR = '#d9d9d9'
+SAME_LEVEL, COARSER, FINER = '#555555', '#1d4e89', '#b23a48'  # edges
+COLOURS = {
+    'sum': '#8ecae6',
+    'fast': '#ffb703',
+    'softmax': '#f4a582',
+    'unbounded': '#e9c46a',
+    'channel_fast': '#b5838d',
+    'channel_softmax': '#cdb4db',
+    'attention': '#90be6d',
+    'attention_mmdet': '#43aa8b',
+}
+
+
+def columns(graph: FeatureGraph) -> list[int]:
+    """The column of every feature in a drawing: inputs in 0, a node right of all that it reads, and no two features of
+    a level in one column."""
+    result = [graph.inputs[:index].count(level) for index, level in enumerate(graph.inputs)]
+    for node in graph.nodes:
+        own_level = [result[i] for i, level in enumerate(graph.levels[: len(result)]) if level == node.level]
+        # a neighbouring level's node may stand in the same column: the edge between them is then vertical
+        above = [result[source] + (graph.levels[source] == node.level) for source in node.inputs]
+        result.append(max([*above, *(column + 1 for column in own_level), 1]))
+    return result
+
+
+def draw(
+    graphs: FeatureGraph | Mapping[str, FeatureGraph],
+    path: str | os.PathLike | None = None,
+    per_row: int = 4,
+) -> Figure:
+    """Draw one graph, or several side by side with their titles.
+
+    Columns are the order of computation, rows the levels, the finest at the bottom. A node's colour is its merge; a
+    thick outline marks what comes out, a dashed one a node without a block.
+
+    Args:
+        graphs: A graph, or title to graph.
+        path: Picture to write, its suffix names the format; none without.
+        per_row: Graphs in a row of the picture.
+
+    Raises:
+        InputError: no graph was given.
+    """
+    from matplotlib.figure import Figure
+
+    graphs = {'': graphs} if isinstance(graphs, FeatureGraph) else dict(graphs)
+    if not graphs:
+        raise InputError('draw: no graph was given')
+    # one coordinate system for all, so that a node has the same size everywhere
+    titles = list(graphs)
+    rows = [titles[start : start + per_row] for start in range(0, len(titles), per_row)]
+    heights = [max(_levels(graphs[title]) for title in row) + 1.2 for row in rows]
+    widths = [sum(max(columns(graphs[title])) + 2.2 for title in row) for row in rows]
+    figure = Figure(figsize=(max(0.75 * max(widths), 4.5), 0.75 * sum(heights) + 0.4), layout='constrained')
+    axes = figure.add_subplot()
+    y = sum(heights)
+    for row, height in zip(rows, heights):
+        x, y = 0.0, y - height
+        for title in row:
+            _draw_one(axes, graphs[title], title, x + 1, y + height - _levels(graphs[title]) - 0.5)
+            x += max(columns(graphs[title])) + 2.2
+    axes.set(xlim=(0, max(widths)), ylim=(0, sum(heights)), aspect='equal')
+    axes.axis('off')
+    used = {node.merge for graph in graphs.values() for node in graph.nodes}
+    _legend(figure, [merge for merge in COLOURS if merge in used])
+    if path is not None:
+        figure.savefig(path, dpi=150)
+    return figure
+
+
+def _levels(graph: FeatureGraph) -> int:
+    return max(graph.levels) - min(graph.levels) + 1
+
+
+def _draw_one(axes: Axes, graph: FeatureGraph, title: str, left: float, bottom: float) -> None:
+    from matplotlib.patches import Circle, FancyArrowPatch
+
+    low, high = min(graph.levels), max(graph.levels)
+    spots = [(left + column, bottom + level - low) for column, level in zip(columns(graph), graph.levels)]
+    circles = []
+    for index, (x, y) in enumerate(spots):
+        node = graph.nodes[index - len(graph.inputs)] if index >= len(graph.inputs) else None
+        circle = Circle(
+            (x, y),
+            0.27,
+            facecolor=COLOURS[node.merge] if node else INPUT_COLOUR,
+            edgecolor='black',
+            linewidth=2.2 if index in graph.outputs else 0.8,
+            linestyle='--' if node and node.block is None else '-',
+            zorder=2,
+        )
+        circles.append(axes.add_patch(circle))
+        axes.text(x, y, str(index), ha='center', va='center', fontsize=8, zorder=3)
+    for source, target in graph.edges:
+        (x0, y0), (x1, y1) = spots[source], spots[target]
+        # a straight edge along a row or a column would run through the nodes between
+        between = any(
+            y0 == y == y1 and x0 < x < x1 or x0 == x == x1 and min(y0, y1) < y < max(y0, y1) for x, y in spots
+        )
+        arrow = FancyArrowPatch(
+            (x0, y0),
+            (x1, y1),
+            connectionstyle=f'arc3,rad={0.35 if between else 0.0}',
+            arrowstyle='-|>',
+            mutation_scale=9,
+            patchA=circles[source],
+            patchB=circles[target],
+            color=SAME_LEVEL if y0 == y1 else FINER if y0 > y1 else COARSER,
+            linewidth=1,
+            zorder=1,
+        )
+        axes.add_patch(arrow)
+    axes.text((left + max(x for x, _ in spots)) / 2, bottom + high - low + 0.55, title, ha='center', fontsize=11)
+    for level in range(low, high + 1):
+        axes.text(left - 0.45, bottom + level - low, f'P{level}', ha='right', va='center', fontsize=9)
+
+
+def _legend(figure: Figure, merges: list[str]) -> None:
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    def patch(colour: str, label: str) -> Patch:
+        return Patch(facecolor=colour, edgecolor='black', label=label)
+
+    handles = [patch(INPUT_COLOUR, 'input'), *(patch(COLOURS[merge], merge) for merge in merges)]
+    handles += [
+        Line2D([], [], color=colour, label=label)
+        for colour, label in ((COARSER, 'to a coarser level'), (FINER, 'to a finer level'))
+    ]
+    handles.append(Patch(facecolor='white', edgecolor='black', linewidth=2.2, label='output'))
+    figure.legend(handles=handles, loc='outside lower center', ncols=min(len(handles), 7), fontsize=8, frameon=False)
+
+
+def to_dot(graph: FeatureGraph, name: str = 'features') -> str:
+    """The graph in Graphviz' DOT language: one rank a level, the finest at the bottom, a node's colour is its merge."""
+    lines = [f'digraph "{name}" {{', '  rankdir=TB; node [shape=circle, style=filled];']
+    for index, level in enumerate(graph.levels):
+        node = graph.nodes[index - len(graph.inputs)] if index >= len(graph.inputs) else None
+        colour = COLOURS[node.merge] if node else INPUT_COLOUR
+        attributes = f'label="{index}\\n{graph.name(index)}", fillcolor="{colour}"'
+        if node:
+            attributes += f', tooltip="{node.merge}, {node.block}"'
+        if index in graph.outputs:
+            attributes += ', penwidth=3'
+        lines.append(f'  f{index} [{attributes}];')
+    for level in sorted(set(graph.levels), reverse=True):
+        members = ' '.join(f'f{index};' for index, own in enumerate(graph.levels) if own == level)
+        lines.append(f'  {{ rank=same; {members} }}')
+    lines += [f'  f{source} -> f{target} [constraint=false];' for source, target in graph.edges]
+    ordered = [next(i for i, own in enumerate(graph.levels) if own == level) for level in sorted(set(graph.levels))]
+    lines += [f'  f{above} -> f{below} [style=invis];' for below, above in zip(ordered, ordered[1:])]
+    return '\n'.join([*lines, '}', ''])

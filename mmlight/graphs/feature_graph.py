@@ -1,0 +1,190 @@
+"""The feature graph: a multi-scale network's wiring as data.
+
+FPN, PAFPN, BiFPN, NAS-FPN and SpineNet are all of this kind: features that come in, nodes that stand on a pyramid
+level and merge earlier features, and some nodes that come out.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+
+from mmlight.errors import InputError
+
+# What a node may do with its inputs after they were brought to its size, and the least number of inputs it needs.
+MERGES = {
+    'sum': 1,  # x1 + x2 + ...
+    'fast': 1,  # sum of relu(w_i) x_i / (sum of relu(w_j) + 1e-4), one weight w per input
+    'softmax': 1,  # sum of softmax(w)_i x_i
+    'unbounded': 1,  # sum of w_i x_i
+    'channel_fast': 1,  # as 'fast', one weight per input and channel
+    'channel_softmax': 1,  # as 'softmax', one weight per input and channel
+    'attention': 2,  # NAS-FPN's global pooling of the first two inputs; further inputs are added
+    'attention_mmdet': 2,  # the same in mmdet's form: average of the second input
+}
+
+
+@dataclass(frozen=True)
+class Node:
+    """One merge of earlier features.
+
+    Attributes:
+        level: Pyramid level: the node's map has ``1 / 2 ** level`` of the image's size, rounded up.
+        inputs: The features that it reads, by index: the graph's inputs come first, then its nodes in their order.
+        merge: One of :data:`MERGES`.
+        block: What follows the merge, by a name that the model which builds the graph knows; ``None`` for nothing.
+    """
+
+    level: int
+    inputs: tuple[int, ...]
+    merge: str = 'sum'
+    block: str | None = 'conv'
+
+
+@dataclass(frozen=True)
+class FeatureGraph:
+    """Nodes on pyramid levels, edges to earlier nodes, a merge rule for each.
+
+    A graph that cannot be built does not exist: the constructor checks it.
+
+    Attributes:
+        inputs: Levels of the features that come in.
+        nodes: The nodes, in the order in which they are computed.
+        outputs: The features that come out, by index, in the order of their levels.
+
+    Raises:
+        InputError: naming the node and the rule that it breaks.
+    """
+
+    inputs: tuple[int, ...]
+    nodes: tuple[Node, ...]
+    outputs: tuple[int, ...]
+
+    def __post_init__(self):
+        _check_inputs(self.inputs)
+        for position, node in enumerate(self.nodes):
+            _check_node(self, position, node)
+        _check_outputs(self)
+        _check_range_and_use(self)
+
+    @property
+    def levels(self) -> tuple[int, ...]:
+        """The level of every feature: of the inputs first, then of the nodes."""
+        return self.inputs + tuple(node.level for node in self.nodes)
+
+    @property
+    def output_levels(self) -> tuple[int, ...]:
+        """The levels that come out, ascending."""
+        return tuple(self.levels[index] for index in self.outputs)
+
+    @property
+    def edges(self) -> tuple[tuple[int, int], ...]:
+        """All edges ``(from, to)`` as indices of features."""
+        first = len(self.inputs)
+        return tuple((source, first + i) for i, node in enumerate(self.nodes) for source in node.inputs)
+
+    def name(self, index: int) -> str:
+        """How messages and drawings call a feature: ``P5`` for an input, ``P5.2`` for the second node on level 5."""
+        if index < len(self.inputs):
+            return f'P{self.inputs[index]}'
+        nodes = self.nodes[: index - len(self.inputs) + 1]
+        return f'P{nodes[-1].level}.{sum(node.level == nodes[-1].level for node in nodes)}'
+
+    def to_dict(self) -> dict:
+        """The graph as plain dicts and lists, as they may stand in a config or a JSON file."""
+        nodes = [{**asdict(node), 'inputs': list(node.inputs)} for node in self.nodes]
+        return {'inputs': list(self.inputs), 'nodes': nodes, 'outputs': list(self.outputs)}
+
+    @classmethod
+    def from_dict(cls, content: Mapping) -> FeatureGraph:
+        """The graph of what :meth:`to_dict` returns.
+
+        A node may also be a list ``[level, inputs]``, ``[level, inputs, merge]`` or ``[level, inputs, merge, block]``.
+
+        Raises:
+            InputError: for missing or unknown keys, and for a graph that breaks a rule.
+        """
+        if not isinstance(content, Mapping) or set(content) != {'inputs', 'nodes', 'outputs'}:
+            found = sorted(content) if isinstance(content, Mapping) else repr(content)
+            raise InputError(f'feature graph: needs a dict with inputs, nodes and outputs, got {found}')
+        nodes = tuple(_node(position, node) for position, node in enumerate(content['nodes']))
+        return cls(_indices('inputs', content['inputs']), nodes, _indices('outputs', content['outputs']))
+
+
+def _node(position: int, content: Mapping | Sequence | Node) -> Node:
+    if isinstance(content, Node):
+        return content
+    keys = ('level', 'inputs', 'merge', 'block')
+    if isinstance(content, Mapping):
+        values = dict(content)
+    elif isinstance(content, Sequence) and not isinstance(content, str):
+        values = dict(zip(keys, content)) if len(content) <= len(keys) else {}
+    else:
+        values = {}
+    if not {'level', 'inputs'} <= set(values) <= set(keys):
+        raise InputError(
+            f'feature graph: node {position} must be a dict with level, inputs and optionally merge and block, '
+            f'or a list of them in this order, got {content!r}'
+        )
+    return Node(**{**values, 'inputs': _indices(f'node {position}: inputs', values['inputs'])})
+
+
+def _indices(what: str, values: Iterable) -> tuple[int, ...]:
+    if not isinstance(values, Iterable) or isinstance(values, (str, Mapping)):
+        raise InputError(f'feature graph: {what} must be a list of integers, got {values!r}')
+    return tuple(values)
+
+
+def _check_inputs(levels: Sequence[int]) -> None:
+    if not levels or not all(isinstance(level, int) and level >= 0 for level in levels):
+        raise InputError(f'feature graph: inputs must be one or more levels (integers from 0), got {levels!r}')
+
+
+def _check_node(graph: FeatureGraph, position: int, node: Node) -> None:
+    own = len(graph.inputs) + position
+    where = f'feature graph: node {position} (feature {own}, level {node.level})'
+    if not isinstance(node.level, int) or node.level < 0:
+        raise InputError(f'feature graph: node {position} (feature {own}): level must be an integer from 0, '
+                         f'got {node.level!r}')  # fmt: skip
+    if node.merge not in MERGES:
+        raise InputError(f'{where}: unknown merge {node.merge!r}, known are {", ".join(MERGES)}')
+    if len(node.inputs) < MERGES[node.merge]:
+        raise InputError(f'{where}: merge {node.merge!r} needs at least {MERGES[node.merge]} input(s), '
+                         f'got {list(node.inputs)}')  # fmt: skip
+    if len(set(node.inputs)) < len(node.inputs):
+        raise InputError(f'{where}: reads a feature twice, inputs are {list(node.inputs)}')
+    for source in node.inputs:
+        if not isinstance(source, int) or not 0 <= source < own:
+            raise InputError(f'{where}: reads feature {source!r}, allowed are earlier ones, 0 to {own - 1}')
+
+
+def _check_outputs(graph: FeatureGraph) -> None:
+    names = [f'feature {index}' for index in graph.outputs]
+    for index, name in zip(graph.outputs, names):
+        if not isinstance(index, int) or not 0 <= index < len(graph.levels):
+            raise InputError(f'feature graph: {name} cannot come out, the features are 0 to {len(graph.levels) - 1}')
+    if not graph.outputs:
+        raise InputError('feature graph: outputs must name at least one feature')
+    levels = graph.output_levels
+    doubled = [level for level, count in Counter(levels).items() if count > 1]
+    if doubled:
+        both = ' and '.join(name for name, level in zip(names, levels) if level == doubled[0])
+        raise InputError(f'feature graph: level {doubled[0]} comes out twice, as {both}')
+    missing = sorted(set(range(min(levels), max(levels))) - set(levels))
+    if missing:
+        raise InputError(f'feature graph: no feature of level {missing[0]} comes out, but of {sorted(levels)}')
+    if any(low > high for low, high in pairwise(levels)):
+        raise InputError(f'feature graph: outputs must stand in the order of their levels, got levels {list(levels)}')
+
+
+def _check_range_and_use(graph: FeatureGraph) -> None:
+    low, high = min(graph.inputs + graph.output_levels), max(graph.inputs + graph.output_levels)
+    used = {source for source, _ in graph.edges} | set(graph.outputs)
+    for position, node in enumerate(graph.nodes):
+        where = f'feature graph: node {position} (feature {len(graph.inputs) + position}, level {node.level})'
+        if not low <= node.level <= high:
+            raise InputError(f'{where}: its level is outside the range {low} to {high} of inputs and outputs')
+        if len(graph.inputs) + position not in used:
+            raise InputError(f'{where}: is unused, no node reads it and it does not come out')

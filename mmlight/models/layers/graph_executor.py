@@ -1,0 +1,80 @@
+"""The one executor of feature graphs."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from torch import Tensor, nn
+
+from mmlight.errors import InputError
+from mmlight.graphs import FeatureGraph
+
+
+class GraphNode(nn.Module):
+    """A node: every input to the node's size, the merge, the block.
+
+    Args:
+        inputs: Features that it reads, by index.
+        level: Its pyramid level.
+        edges: One module an input, called with the feature and the size ``(H, W)`` wanted.
+        merge: Called with the list of resized features.
+        block: Called with the merged feature.
+    """
+
+    def __init__(
+        self, inputs: Sequence[int], level: int, edges: Sequence[nn.Module], merge: nn.Module, block: nn.Module
+    ):
+        super().__init__()
+        self.inputs = tuple(inputs)
+        self.level = level
+        self.edges = nn.ModuleList(edges)
+        self.merge = merge
+        self.block = block
+
+    def forward(self, features: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
+        return self.block(self.merge([edge(features[i], size) for i, edge in zip(self.inputs, self.edges)]))
+
+
+class GraphExecutor(nn.Module):
+    """Computes a feature graph; what its edges, merges and blocks are is said by three functions.
+
+    Args:
+        graph: The graph.
+        edge: ``(source feature, target feature)`` to the module that resizes; see :class:`GraphNode`.
+        merge: Target feature to the module that merges.
+        block: Target feature to the module that follows.
+    """
+
+    def __init__(
+        self,
+        graph: FeatureGraph,
+        edge: Callable[[int, int], nn.Module],
+        merge: Callable[[int], nn.Module],
+        block: Callable[[int], nn.Module],
+    ):
+        super().__init__()
+        self.graph = graph
+        first = len(graph.inputs)
+        self.nodes = nn.ModuleList(
+            GraphNode(node.inputs, node.level, [edge(source, i) for source in node.inputs], merge(i), block(i))
+            for i, node in enumerate(graph.nodes, first)
+        )
+
+    def forward(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """Features ``(N, C, H, W)`` on the graph's input levels to those on its output levels."""
+        if len(inputs) != len(self.graph.inputs):
+            raise InputError(f'feature graph: needs {len(self.graph.inputs)} features, got {len(inputs)}')
+        sizes = level_sizes(self.graph.inputs, inputs, self.graph.output_levels[-1])
+        features = list(inputs)
+        for node in self.nodes:
+            features.append(node(features, sizes[node.level]))
+        return tuple(features[index] for index in self.graph.outputs)
+
+
+def level_sizes(levels: Sequence[int], features: Sequence[Tensor], high: int) -> Mapping[int, tuple[int, int]]:
+    """``(H, W)`` of every level from the lowest to ``high``: of the features where there is one, else half of the level
+    below, rounded up."""
+    sizes = {level: tuple(feature.shape[-2:]) for level, feature in zip(levels, features)}
+    for level in range(min(levels) + 1, high + 1):
+        if level not in sizes:
+            height, width = sizes[level - 1]
+            sizes[level] = (-(-height // 2), -(-width // 2))
+    return sizes

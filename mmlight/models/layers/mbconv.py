@@ -1,0 +1,48 @@
+"""The inverted residual block of MobileNetV2 and EfficientNet."""
+
+from mmcv.cnn import ConvModule
+from torch import Tensor, nn
+
+
+class MBConv(nn.Module):
+    """1x1 expansion, depthwise convolution, 1x1 projection without activation, shortcut where the shapes agree
+    (MobileNetV2, arXiv 1801.04381, Fig. 4d). Named as in mmdet's ``InvertedResidual``.
+
+    Args:
+        in_channels: Channels that come in.
+        out_channels: Channels that go out.
+        expand_ratio: Expansion; with 1 the first convolution is left out.
+        kernel_size: Of the depthwise convolution.
+        stride: Of the depthwise convolution.
+        conv_cfg: Convolution layers.
+        norm_cfg: Normalisation layers.
+        act_cfg: Activation.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        expand_ratio: int,
+        kernel_size: int,
+        stride: int,
+        conv_cfg: dict | None = None,
+        norm_cfg: dict = dict(type='BN'),
+        act_cfg: dict = dict(type='ReLU6'),
+    ):
+        super().__init__()
+        width = in_channels * expand_ratio
+        layers = dict(conv_cfg=conv_cfg, norm_cfg=norm_cfg)
+        self.shortcut = stride == 1 and in_channels == out_channels
+        self.expand_conv = (
+            nn.Identity() if expand_ratio == 1 else ConvModule(in_channels, width, 1, act_cfg=act_cfg, **layers)
+        )
+        self.depthwise_conv = ConvModule(
+            width, width, kernel_size, stride, kernel_size // 2, groups=width, act_cfg=act_cfg, **layers
+        )
+        self.linear_conv = ConvModule(width, out_channels, 1, act_cfg=None, **layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(N, in_channels, H, W)`` to ``(N, out_channels, H / stride, W / stride)``, rounded up."""
+        result = self.linear_conv(self.depthwise_conv(self.expand_conv(x)))
+        return x + result if self.shortcut else result

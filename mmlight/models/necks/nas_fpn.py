@@ -1,0 +1,92 @@
+"""NAS-FPN's neck (arXiv 1904.07392)."""
+
+from collections.abc import Mapping, Sequence
+
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from mmlight.errors import InputError
+from mmlight.graphs import FeatureGraph, build_graph, nas_fpn
+from mmlight.models.layers import ConvNorm, fusion_cell
+from mmlight.models.necks.graph_fpn import check_inputs, check_levels, coarser
+from mmlight.registry import MODELS
+
+
+@MODELS.register_module()
+class NASFPN(BaseModule):
+    """Stacked merging cells (NAS-FPN, arXiv 1904.07392, Sec. 3 and Fig. 6, and the authors' code).
+
+    The backbone's maps get a 1x1 convolution and norm each; the levels above are 2x2 max pools. A cell resizes its
+    inputs (max pooling with kernel = stride, nearest), merges them, and applies ReLU, 3x3 convolution and norm.
+
+    mmdet's ``NASFPN`` has the same wiring and another arithmetic; ``attention='mmdet'`` selects it (average instead of
+    maximum, of the finer instead of the coarser input; a convolution before each pool; no bias in the 1x1
+    convolutions), so that its weights can be used.
+
+    Args:
+        in_channels: Channels of the backbone's maps, from level 3.
+        out_channels: Channels of all features.
+        stack_times: Number of stacks, each with its own weights.
+        graph: Merging cells as a dict (:meth:`mmlight.graphs.FeatureGraph.to_dict`), e.g. those that a search found;
+            ``None`` for the published seven.
+        attention: ``'tf'`` or ``'mmdet'``.
+        separable: Separable 3x3 convolutions (NAS-FPNLite).
+        norm_cfg: Normalisation layers.
+        act_cfg: Activation.
+        init_cfg: mmengine's initialisation config.
+
+    Raises:
+        InputError: for a graph that does not fit ``in_channels`` or cannot be stacked, and from ``forward`` for maps of
+            other channels or an image so small that a level would vanish.
+    """
+
+    def __init__(
+        self,
+        in_channels: Sequence[int],
+        out_channels: int = 256,
+        stack_times: int = 7,
+        graph: Mapping | FeatureGraph | None = None,
+        attention: str = 'tf',
+        separable: bool = False,
+        norm_cfg: dict = dict(type='BN', eps=1e-3, momentum=0.01),
+        act_cfg: dict = dict(type='ReLU'),
+        init_cfg: dict | list[dict] | None = dict(type='Caffe2Xavier', layer='Conv2d'),
+    ):
+        super().__init__(init_cfg)
+        if attention not in ('tf', 'mmdet'):
+            raise InputError(f"NASFPN: attention must be 'tf' or 'mmdet', got {attention!r}")
+        graph = nas_fpn(attention) if graph is None else build_graph(graph, 3, 7)
+        check_levels('NASFPN', graph.inputs, in_channels, graph.inputs[0])
+        if graph.output_levels != graph.inputs:
+            raise InputError(
+                f'NASFPN: a stack must return the levels that it reads, {graph.inputs}, got {graph.output_levels}'
+            )
+        mmdet = attention == 'mmdet'
+        self.in_channels = tuple(in_channels)
+        self.levels = graph.inputs
+        self.out_channels = (out_channels,) * len(graph.outputs)
+        self.out_strides = tuple(2**level for level in graph.output_levels)
+
+        def lateral(channels: int) -> nn.Module:
+            return ConvNorm(nn.Conv2d(channels, out_channels, 1, bias=not mmdet), out_channels, norm_cfg)
+
+        self.laterals = nn.ModuleList(map(lateral, in_channels))
+        extra = len(graph.inputs) - len(in_channels)
+        self.before_pools = nn.ModuleList(lateral(out_channels) if mmdet else nn.Identity() for _ in range(extra))
+
+        widths = [out_channels] * len(graph.inputs)
+        self.stacks = nn.ModuleList(
+            fusion_cell(graph, widths, out_channels, separable, True, norm_cfg, act_cfg, overlap=0)
+            for _ in range(stack_times)
+        )
+
+    def forward(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """The backbone's maps ``(N, C, H, W)`` to ``(N, out_channels, H, W)`` on every level, strides ``2 ** level``,
+        sizes rounded up."""
+        check_inputs('NASFPN', inputs, self.in_channels)
+        features = [lateral(x) for lateral, x in zip(self.laterals, inputs)]
+        for before, level in zip(self.before_pools, self.levels[len(inputs) :]):
+            features.append(coarser('NASFPN', before(features[-1]), level, overlap=0))
+        for stack in self.stacks:
+            features = stack(features)
+        return tuple(features)
