@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from mmlight.errors import InputError
@@ -70,7 +71,7 @@ def draw(
     figure = Figure(figsize=(max(0.75 * max(widths), 4.5), 0.75 * sum(heights) + 0.4), layout='constrained')
     axes = figure.add_subplot()
     y = sum(heights)
-    for row, height in zip(rows, heights):
+    for row, height in zip(rows, heights, strict=True):
         x, y = 0.0, y - height
         for title in row:
             _draw_one(axes, graphs[title], title, x + 1, y + height - _levels(graphs[title]) - 0.5)
@@ -92,7 +93,7 @@ def _draw_one(axes: Axes, graph: FeatureGraph, title: str, left: float, bottom: 
     from matplotlib.patches import Circle, FancyArrowPatch
 
     low, high = min(graph.levels), max(graph.levels)
-    spots = [(left + column, bottom + level - low) for column, level in zip(columns(graph), graph.levels)]
+    spots = [(left + column, bottom + level - low) for column, level in zip(columns(graph), graph.levels, strict=True)]
     circles = []
     for index, (x, y) in enumerate(spots):
         node = graph.nodes[index - len(graph.inputs)] if index >= len(graph.inputs) else None
@@ -111,7 +112,7 @@ def _draw_one(axes: Axes, graph: FeatureGraph, title: str, left: float, bottom: 
         (x0, y0), (x1, y1) = spots[source], spots[target]
         # a straight edge along a row or a column would run through the nodes between
         between = any(
-            y0 == y == y1 and x0 < x < x1 or x0 == x == x1 and min(y0, y1) < y < max(y0, y1) for x, y in spots
+            (y0 == y == y1 and x0 < x < x1) or (x0 == x == x1 and min(y0, y1) < y < max(y0, y1)) for x, y in spots
         )
         arrow = FancyArrowPatch(
             (x0, y0),
@@ -164,5 +165,5 @@ def to_dot(graph: FeatureGraph, name: str = 'features') -> str:
         lines.append(f'  {{ rank=same; {members} }}')
     lines += [f'  f{source} -> f{target} [constraint=false];' for source, target in graph.edges]
     ordered = [next(i for i, own in enumerate(graph.levels) if own == level) for level in sorted(set(graph.levels))]
-    lines += [f'  f{above} -> f{below} [style=invis];' for below, above in zip(ordered, ordered[1:])]
+    lines += [f'  f{above} -> f{below} [style=invis];' for below, above in pairwise(ordered)]
     return '\n'.join([*lines, '}', ''])

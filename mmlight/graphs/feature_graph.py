@@ -120,7 +120,7 @@ def _node(position: int, content: Mapping | Sequence | Node) -> Node:
     if isinstance(content, Mapping):
         values = dict(content)
     elif isinstance(content, Sequence) and not isinstance(content, str):
-        values = dict(zip(keys, content)) if len(content) <= len(keys) else {}
+        values = dict(zip(keys, content, strict=False)) if len(content) <= len(keys) else {}
     else:
         values = {}
     if not {'level', 'inputs'} <= set(values) <= set(keys):
@@ -162,7 +162,7 @@ def _check_node(graph: FeatureGraph, position: int, node: Node) -> None:
 
 def _check_outputs(graph: FeatureGraph) -> None:
     names = [f'feature {index}' for index in graph.outputs]
-    for index, name in zip(graph.outputs, names):
+    for index, name in zip(graph.outputs, names, strict=True):
         if not isinstance(index, int) or not 0 <= index < len(graph.levels):
             raise InputError(f'feature graph: {name} cannot come out, the features are 0 to {len(graph.levels) - 1}')
     if not graph.outputs:
@@ -170,7 +170,7 @@ def _check_outputs(graph: FeatureGraph) -> None:
     levels = graph.output_levels
     doubled = [level for level, count in Counter(levels).items() if count > 1]
     if doubled:
-        both = ' and '.join(name for name, level in zip(names, levels) if level == doubled[0])
+        both = ' and '.join(name for name, level in zip(names, levels, strict=True) if level == doubled[0])
         raise InputError(f'feature graph: level {doubled[0]} comes out twice, as {both}')
     missing = sorted(set(range(min(levels), max(levels))) - set(levels))
     if missing:

@@ -1,4 +1,4 @@
-# COCO 2017, large scale jitter and square crops (arXiv 1911.09070, Sec. 5.1). Other sizes change `scale` and `crop_size`.
+# COCO 2017, large scale jitter, square crops (arXiv 1911.09070, Sec. 5.1). Other sizes change `scale` and `crop_size`.
 dataset_type = 'CocoDataset'
 data_root = 'data/coco/'
 

@@ -104,7 +104,7 @@ class EfficientDetHead(AnchorHead):
 
     def _predict(self, x: Tensor, level: int, convs: nn.ModuleList, norms: nn.ModuleList, last: nn.Module) -> Tensor:
         def run(x: Tensor) -> Tensor:
-            for conv, norm in zip(convs, norms):
+            for conv, norm in zip(convs, norms, strict=True):
                 x = self.act(norm[level](conv(x)))
             return last(x)
 

@@ -30,7 +30,8 @@ class GraphNode(nn.Module):
         self.block = block
 
     def forward(self, features: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
-        return self.block(self.merge([edge(features[i], size) for i, edge in zip(self.inputs, self.edges)]))
+        edges = zip(self.inputs, self.edges, strict=True)
+        return self.block(self.merge([edge(features[i], size) for i, edge in edges]))
 
 
 class GraphExecutor(nn.Module):
@@ -72,7 +73,7 @@ class GraphExecutor(nn.Module):
 def level_sizes(levels: Sequence[int], features: Sequence[Tensor], high: int) -> Mapping[int, tuple[int, int]]:
     """``(H, W)`` of every level from the lowest to ``high``: of the features where there is one, else half of the level
     below, rounded up."""
-    sizes = {level: tuple(feature.shape[-2:]) for level, feature in zip(levels, features)}
+    sizes = {level: tuple(feature.shape[-2:]) for level, feature in zip(levels, features, strict=True)}
     for level in range(min(levels) + 1, high + 1):
         if level not in sizes:
             height, width = sizes[level - 1]

@@ -57,7 +57,7 @@ class WeightedMerge(nn.Module):
     def forward(self, features: Sequence[Tensor]) -> Tensor:
         weights = self.normalised(self.edge_weights).to(features[0].dtype).unbind()
         result = features[0] * weights[0]
-        for feature, weight in zip(features[1:], weights[1:]):
+        for feature, weight in zip(features[1:], weights[1:], strict=True):
             result = torch.addcmul(result, feature, weight)
         return result
 

@@ -1,7 +1,7 @@
 """Pooling and convolution with TensorFlow's SAME padding, and resizing of pyramid features.
 
-For size ``n``, kernel ``k`` and stride ``s`` SAME gives ``ceil(n / s)`` cells and pads ``max((ceil(n / s) - 1) * s + k -
-n, 0)``, the larger half after: 0 before and 1 after for even ``n``, ``k = 3``, ``s = 2``.
+For size ``n``, kernel ``k`` and stride ``s`` SAME gives ``m = ceil(n / s)`` cells and pads ``max((m - 1) * s + k - n,
+0)``, the larger half after: 0 before and 1 after for even ``n``, ``k = 3``, ``s = 2``.
 """
 
 import torch.nn.functional as F
@@ -28,7 +28,7 @@ def max_pool_same(x: Tensor, kernel: tuple[int, int], stride: tuple[int, int]) -
         ``(N, C, ceil(H / stride), ceil(W / stride))``.
     """
     # ceil_mode lets the last window run over the edge: what SAME pads after need not be written out
-    before = [same_padding(size, k, s)[0] for size, k, s in zip(x.shape[-2:], kernel, stride)]
+    before = [same_padding(size, k, s)[0] for size, k, s in zip(x.shape[-2:], kernel, stride, strict=True)]
     return F.max_pool2d(x, kernel, stride, padding=before, ceil_mode=True)
 
 
@@ -63,7 +63,7 @@ class Resize(nn.Module):
 
 @MODELS.register_module()
 class Conv2dSame(nn.Conv2d):
-    """``nn.Conv2d`` with SAME padding, for weights that TensorFlow trained: ``conv_cfg=dict(type='mmlight.Conv2dSame')``.
+    """``nn.Conv2d`` with SAME padding, for weights trained in TensorFlow: ``conv_cfg=dict(type='mmlight.Conv2dSame')``.
 
     The same function as mmcv's ``Conv2dAdaptivePadding``. Where both sides are padded alike, as always with stride 1,
     the convolution pads by itself instead of by a copy of its input.
@@ -75,7 +75,7 @@ class Conv2dSame(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         padding = [
             same_padding(size, (k - 1) * d + 1, s)
-            for size, k, s, d in zip(x.shape[-2:], self.kernel_size, self.stride, self.dilation)
+            for size, k, s, d in zip(x.shape[-2:], self.kernel_size, self.stride, self.dilation, strict=True)
         ]
         (top, bottom), (left, right) = padding
         if top == bottom and left == right:

@@ -84,8 +84,8 @@ class NASFPN(BaseModule):
         """The backbone's maps ``(N, C, H, W)`` to ``(N, out_channels, H, W)`` on every level, strides ``2 ** level``,
         sizes rounded up."""
         check_inputs('NASFPN', inputs, self.in_channels)
-        features = [lateral(x) for lateral, x in zip(self.laterals, inputs)]
-        for before, level in zip(self.before_pools, self.levels[len(inputs) :]):
+        features = [lateral(x) for lateral, x in zip(self.laterals, inputs, strict=True)]
+        for before, level in zip(self.before_pools, self.levels[len(inputs) :], strict=True):
             features.append(coarser('NASFPN', before(features[-1]), level, overlap=0))
         for stack in self.stacks:
             features = stack(features)

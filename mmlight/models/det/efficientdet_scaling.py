@@ -1,0 +1,126 @@
+"""Compound scaling (EfficientDet, arXiv 1911.09070, Sec. 4.2): one number sets backbone, neck, head and input size."""
+
+from dataclasses import dataclass
+
+from mmlight.errors import InputError
+from mmlight.models.backbones.efficientnet_lite import EFFICIENTNET_B0, round_filters
+
+# Width coefficients of the backbones (EfficientNet, arXiv 1905.11946; Lite: google/automl).
+WIDTHS = {'b0': 1.0, 'b1': 1.0, 'b2': 1.1, 'b3': 1.2, 'b4': 1.4, 'b5': 1.6, 'b6': 1.8, 'b7': 2.0}
+WIDTHS |= {'lite0': 1.0, 'lite1': 1.0, 'lite2': 1.1, 'lite3': 1.2, 'lite4': 1.4}
+
+
+@dataclass(frozen=True)
+class EfficientDetScaling:
+    """What distinguishes one EfficientDet from another.
+
+    Attributes:
+        input_size: Height and width of the input, pixels.
+        backbone: ``'b0'`` to ``'b7'``, or ``'lite0'`` to ``'lite4'``.
+        width: Channels of neck and head.
+        cells: BiFPN cells.
+        head_convs: Convolutions of each branch of the head before its prediction.
+        fusion: Merge of the BiFPN.
+        end_level: Highest pyramid level.
+        anchor_scale: Side of the smallest anchor in strides.
+    """
+
+    input_size: int
+    backbone: str
+    width: int
+    cells: int
+    head_convs: int
+    fusion: str = 'fast'
+    end_level: int = 7
+    anchor_scale: float = 4.0
+
+    @property
+    def lite(self) -> bool:
+        return self.backbone.startswith('lite')
+
+    @property
+    def in_channels(self) -> tuple[int, int, int]:
+        """Channels of the backbone's maps of strides 8, 16 and 32."""
+        c3, c4, c5 = (round_filters(EFFICIENTNET_B0[stage].channels, WIDTHS[self.backbone]) for stage in (2, 4, 6))
+        return c3, c4, c5
+
+    @property
+    def strides(self) -> tuple[float, ...]:
+        """Input pixels per cell on every level from 3: no integer where the size is not divisible."""
+        sizes = [self.input_size]
+        for _ in range(self.end_level):
+            sizes.append(-(-sizes[-1] // 2))
+        return tuple(self.input_size / size for size in sizes[3:])
+
+
+# arXiv 1911.09070, Table 1, and the authors' code (google/automl, efficientdet) for fusion, anchors and the Lite rows.
+# The weighted fusion was dropped from D6 on "for stability".
+EFFICIENTDETS = {
+    'd0': EfficientDetScaling(512, 'b0', 64, 3, 3),
+    'd1': EfficientDetScaling(640, 'b1', 88, 4, 3),
+    'd2': EfficientDetScaling(768, 'b2', 112, 5, 3),
+    'd3': EfficientDetScaling(896, 'b3', 160, 6, 4),
+    'd4': EfficientDetScaling(1024, 'b4', 224, 7, 4),
+    'd5': EfficientDetScaling(1280, 'b5', 288, 7, 4),
+    'd6': EfficientDetScaling(1280, 'b6', 384, 8, 5, 'sum'),
+    'd7': EfficientDetScaling(1536, 'b6', 384, 8, 5, 'sum', anchor_scale=5.0),
+    'd7x': EfficientDetScaling(1536, 'b7', 384, 8, 5, 'sum', end_level=8),
+    'lite0': EfficientDetScaling(320, 'lite0', 64, 3, 3, 'sum', anchor_scale=3.0),
+    'lite1': EfficientDetScaling(384, 'lite1', 88, 4, 3, 'sum', anchor_scale=3.0),
+    'lite2': EfficientDetScaling(448, 'lite2', 112, 5, 3, 'sum', anchor_scale=3.0),
+    'lite3': EfficientDetScaling(512, 'lite3', 160, 6, 4, 'sum'),
+    'lite3x': EfficientDetScaling(640, 'lite3', 200, 6, 4, 'sum', anchor_scale=3.0),
+    'lite4': EfficientDetScaling(640, 'lite4', 224, 7, 4, 'sum'),
+}
+
+
+def by_formula(phi: int) -> dict[str, float]:
+    """What the paper's formulas give for ``phi`` (arXiv 1911.09070, Sec. 4.2, equations 1 to 3), unrounded.
+
+    The published models depart from them: D2 and D4 round the width to 112 and 224, D5 has 1280 pixels, D6 has
+    8 cells, D7 and D7x differ in everything. :data:`EFFICIENTDETS` is what was built.
+    """
+    return {
+        'width': 64 * 1.35**phi,
+        'cells': 3 + phi,
+        'head_convs': 3 + phi // 3,
+        'input_size': 512 + 128 * phi,
+    }
+
+
+def model_config(name: str) -> dict:
+    """The values by which the config of a published model differs from D0's: ``model`` of
+    ``configs/_base_/models/efficientdet_d0.py`` updated with them is the model.
+
+    Args:
+        name: ``'d0'`` to ``'d7'``, ``'d7x'``, ``'lite0'`` to ``'lite4'``, ``'lite3x'``.
+
+    Raises:
+        InputError: for another name.
+    """
+    if name not in EFFICIENTDETS:
+        raise InputError(f'EfficientDet: name must be one of {list(EFFICIENTDETS)}, got {name!r}')
+    table = EFFICIENTDETS[name]
+    neck = dict(
+        in_channels=list(table.in_channels),
+        out_channels=table.width,
+        num_cells=table.cells,
+        fusion=table.fusion,
+        end_level=table.end_level,
+    )
+    head = dict(
+        in_channels=table.width,
+        stacked_convs=table.head_convs,
+        anchor_generator=dict(octave_base_scale=table.anchor_scale, strides=list(table.strides)),
+    )
+    preprocessor = dict(pad_size_divisor=table.input_size)
+    if not table.lite:
+        backbone = dict(arch=table.backbone, drop_path_rate=0.0 if table.backbone == 'b0' else 0.2)
+        return dict(data_preprocessor=preprocessor, backbone=backbone, neck=neck, bbox_head=head)
+    relu6 = dict(act_cfg=dict(type='ReLU6'))
+    return dict(
+        data_preprocessor={**preprocessor, 'mean': [127.0] * 3, 'std': [128.0] * 3},
+        backbone=dict(type='mmlight.EfficientNetLite', arch=table.backbone),
+        neck={**neck, **relu6},
+        bbox_head={**head, **relu6},
+    )
