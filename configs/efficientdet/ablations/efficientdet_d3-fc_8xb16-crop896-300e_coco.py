@@ -1,0 +1,5 @@
+# Cross-scale connections, arXiv 1911.09070, Table 5: fully-connected FPN, unweighted.
+# How often the paper repeats it is not published; here as often as D3 its BiFPN.
+_base_ = '../efficientdet_d3_8xb16-crop896-300e_coco.py'
+
+model = dict(neck=dict(type='mmlight.GraphFPN', graph='fully_connected', fusion='sum'))

@@ -1,0 +1,19 @@
+# EfficientDet-D3: arXiv 1911.09070, Table 1.
+_base_ = './efficientdet_d0_8xb16-crop512-300e_coco.py'
+size = 896
+
+model = dict(
+    data_preprocessor=dict(pad_size_divisor=size),
+    backbone=dict(arch='b3', drop_path_rate=0.2),
+    neck=dict(in_channels=[48, 136, 384], out_channels=160, num_cells=6),
+    bbox_head=dict(in_channels=160, stacked_convs=4),
+)
+
+train_pipeline = _base_.train_pipeline
+train_pipeline[2].update(scale=(size, size))
+train_pipeline[3].update(crop_size=(size, size))
+test_pipeline = _base_.test_pipeline
+test_pipeline[1].update(scale=(size, size))
+train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
+val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+test_dataloader = val_dataloader
