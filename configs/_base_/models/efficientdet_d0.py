@@ -17,7 +17,7 @@ model = dict(
         drop_path_rate=0.0,
         conv_cfg=dict(type='mmlight.Conv2dSame'),
         norm_cfg=norm_cfg,
-        act_cfg=dict(type='SiLU'),
+        act_cfg=dict(type='SiLU', inplace=False),  # in place, training copies what it overwrites
     ),
     neck=dict(
         type='mmlight.BiFPN',
