@@ -61,10 +61,10 @@ def test_three_levels_of_inheritance_at_most(path):
 
 @every_config
 def test_name(path):
-    """{model}_{backbone}_[neck]_[setting]_{schedule}_{dataset}, the model being the folder's name."""
+    """{model}_{backbone}_[neck]_[setting]_{schedule}_{dataset}"""
     part = r'[a-z0-9]+(?:[-.][a-z0-9]+)*'
-    schedule = '' if path.stem.endswith(SMALL_DATA) else r'\d+xb\d+-\d+[ke]_'
-    assert re.fullmatch(rf'{family(path).name}_{part}_(?:{part}_)*?{schedule}{part}', path.stem)
+    schedule = '' if path.stem.endswith(SMALL_DATA) else r'\d+xb\d+-(?:crop\d+-)?\d+[ke]_'
+    assert re.fullmatch(rf'{part}_{part}_(?:{part}_)*?{schedule}{part}', path.stem)
 
 
 @every_config

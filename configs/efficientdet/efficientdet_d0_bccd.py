@@ -1,4 +1,5 @@
-# Blood cells (BCCD, 205 training images) from scratch at 256x256. MMLIGHT_DATA names the folder that holds bccd/.
+# Blood cells (BCCD, 205 training images) from scratch at 256x256. MMLIGHT_DATA names the folder
+# that holds bccd/.
 _base_ = [
     '../_base_/models/efficientdet_d0.py',
     '../_base_/datasets/coco_small_320.py',

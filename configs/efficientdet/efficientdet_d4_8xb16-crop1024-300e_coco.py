@@ -1,5 +1,10 @@
 # EfficientDet-D4: arXiv 1911.09070, Table 1.
-_base_ = './efficientdet_d0_8xb16-crop512-300e_coco.py'
+_base_ = [
+    '../_base_/models/efficientdet_d0.py',
+    '../_base_/datasets/coco_efficientdet_512.py',
+    '../_base_/schedules/efficientdet_300e.py',
+    '../_base_/default_runtime_det.py',
+]
 size = 1024
 
 model = dict(
@@ -17,3 +22,5 @@ test_pipeline[1].update(scale=(size, size))
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader
+
+custom_hooks = [*_base_.custom_hooks, _base_.ema]

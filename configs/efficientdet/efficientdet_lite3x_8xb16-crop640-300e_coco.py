@@ -1,5 +1,10 @@
 # EfficientDet-Lite3x: google/automl, efficientdet (Lite).
-_base_ = './efficientdet_lite0_8xb16-crop320-300e_coco.py'
+_base_ = [
+    '../_base_/models/efficientdet_lite0.py',
+    '../_base_/datasets/coco_efficientdet_512.py',
+    '../_base_/schedules/efficientdet_300e.py',
+    '../_base_/default_runtime_det.py',
+]
 size = 640
 
 model = dict(
@@ -17,3 +22,5 @@ test_pipeline[1].update(scale=(size, size))
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader
+
+custom_hooks = [*_base_.custom_hooks, _base_.ema]

@@ -1,5 +1,5 @@
 # arXiv 1911.09070, Sec. 5.1: 300 epochs of batches of 128, SGD 0.16, warm-up of one epoch, cosine per iteration.
-# Weight decay on convolutions only. The average of the weights is evaluated: see `custom_hooks` in the configs.
+# Weight decay on convolutions only; the average of the weights is evaluated.
 max_epochs = 300
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=max_epochs, val_interval=10)
 val_cfg = dict(type='ValLoop')
@@ -25,6 +25,9 @@ optim_wrapper = dict(
     ),
     clip_grad=dict(max_norm=10),
 )
+# keeps min(0.9998, (1 + n) / (10 + n)) of the average, as the authors' code; configs add it to `custom_hooks`
+ema = dict(type='EMAHook', ema_type='MomentumAnnealingEMA', momentum=2e-4, gamma=9, update_buffers=True, priority=49)
+
 sync_bn = 'torch'
 # --auto-scale-lr: base_batch_size = 8 GPUs x 16 images
 auto_scale_lr = dict(enable=False, base_batch_size=128)
