@@ -52,6 +52,8 @@ find_environment() {  # sets PYTHON and OWN (1 where the environment is ours)
   PYTHON=$REPO/.venv/bin/python
 }
 
+version_of_torch() { "$PYTHON" -c 'import importlib.metadata as m; print(m.version("torch"))'; }
+
 has_torch() { "$1" -c 'import importlib.metadata as m; m.version("torch")' >/dev/null 2>&1; }
 
 ready() {  # true where this checkout and all that it requires are installed and its requirements have not changed
@@ -104,16 +106,20 @@ setup() {
   [ -t 2 ] || quiet=(-q)
   "$PYTHON" -m pip --version >/dev/null 2>&1 || "$PYTHON" -m ensurepip >/dev/null || fail "$PYTHON has no pip"
   if has_torch "$PYTHON"; then
-    found=$("$PYTHON" -c 'import importlib.metadata as m; print(m.version("torch"))')
+    found=$(version_of_torch)
     "$PYTHON" -c 'import sys; sys.exit(tuple(map(int, sys.argv[1].split(".")[:2])) < (2, 4))' "$found" ||
       fail "torch $found is installed, mmlight needs torch >= 2.4; upgrade it or deactivate this environment"
     say "torch $found is installed, it stays"
   else
     say "installing $TORCH (minutes on a slow line)"
     "$PYTHON" -m pip install ${quiet[@]+"${quiet[@]}"} "$TORCH" >&2 || fail "could not install $TORCH"
+    found=$(version_of_torch)
   fi
   say "installing mmlight${extras:+[$extras]} and what it requires"
-  "$PYTHON" -m pip install ${quiet[@]+"${quiet[@]}"} -e "$REPO${extras:+[$extras]}" >&2 || fail 'could not install mmlight'
+  # torch is named once more because every torchvision, which effdet of the tests requires, wants one torch: so pip looks
+  # for the torchvision that fits the torch instead of replacing the torch.
+  "$PYTHON" -m pip install ${quiet[@]+"${quiet[@]}"} -e "$REPO${extras:+[$extras]}" "torch==$found" >&2 ||
+    fail 'could not install mmlight'
   check_opencv
   "$PYTHON" -c 'import mmlight' || fail 'mmlight is installed but does not import, see above'
   ready --write

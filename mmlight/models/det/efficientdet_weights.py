@@ -11,6 +11,7 @@ symmetrically, as PyTorch does, and leave out the biases before a norm: by these
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import cache
 from math import ceil
 
 import torch
@@ -86,8 +87,9 @@ def _effdet(table: EfficientDetScaling, level_first: bool) -> Names:
         yield from _block(f'backbone.blocks.{stage}.{repeat}', parts, target, table.lite)
     extra = 'fpn.resample.3.conv'
     yield from _conv_norm((f'{extra}.conv', f'{extra}.bn'), 'neck.extra_lateral')
+    nodes = bifpn(3, table.end_level).nodes
     for c in range(table.cells):
-        for n, node in enumerate(bifpn(3, table.end_level).nodes):
+        for n, node in enumerate(nodes):
             source, target = f'fpn.cell.{c}.fnode.{n}', f'neck.cells.{c}.nodes.{n}'
             if table.fusion != 'sum':
                 yield f'{source}.combine.edge_weights', f'{target}.merge.edge_weights'
@@ -115,8 +117,9 @@ def _yaed(table: EfficientDetScaling) -> Names:
         parts = YAED_BLOCK if stage else (None, None, *YAED_BLOCK[2:])
         yield from _block(f'backbone_net.model._blocks.{index}', parts, target, table.lite)
     yield from _conv_norm(('bifpn.0.p5_to_p6.0.conv', 'bifpn.0.p5_to_p6.1'), 'neck.extra_lateral')
+    nodes = bifpn(3, table.end_level).nodes
     for c in range(table.cells):
-        for n, node in enumerate(bifpn(3, table.end_level).nodes):
+        for n, node in enumerate(nodes):
             top_down = n <= table.end_level - 4
             source, target = f'bifpn.{c}.conv{node.level}_{"up" if top_down else "down"}', f'neck.cells.{c}.nodes.{n}'
             if table.fusion != 'sum':
@@ -166,8 +169,9 @@ def _layout(weights: Mapping[str, Tensor]) -> str:
     return layout
 
 
+@cache
 def key_map(layout: str, model: str, level_first: bool = False) -> dict[str, str]:
-    """Every key of a model's state dict in a layout, and its name in mmlight.
+    """Every key of a model's state dict in a layout, and its name in mmlight; not to be changed by the caller.
 
     Args:
         layout: ``'effdet'`` or ``'yaed'``.
@@ -206,7 +210,7 @@ def _model(layout: str, weights: Mapping[str, Tensor], model: str | None) -> tup
     if model is not None and model not in fitting:
         raise InputError(f'these are weights of {" or ".join(fitting)}, not of {model}')
     if model is None and len(fitting) > 1:
-        raise InputError(f'{" and ".join(fitting)} have weights of the same shapes: say which model it is')
+        raise InputError(f'{" and ".join(fitting)} have weights of the same shapes: say which one it is (--model)')
     name = model or fitting[0]
     return name, found[name][0]
 

@@ -1,0 +1,123 @@
+"""EfficientDet against the package effdet: the same outputs with the same random weights (TensorFlow-ported models)."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+import torch
+from mmdet.registry import TASK_UTILS
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+
+from mmlight.models.det.efficientdet_scaling import EFFICIENTDETS
+from mmlight.models.det.efficientdet_weights import convert, reorder_boxes
+from mmlight.registry import MODELS
+
+CONFIGS = Path(__file__).parents[2] / 'configs' / 'efficientdet'
+IN_CI = ('d0', 'd1', 'lite0')
+MODEL_NAMES = [name if name in IN_CI else pytest.param(name, marks=pytest.mark.long) for name in EFFICIENTDETS]
+
+
+OPERATORS = []  # keeps what is declared there alive
+
+
+def declare_operators() -> None:
+    """The operators whose schemas torchvision needs at import and whose library is absent: a torchvision built for CUDA
+    beside a torch for CPU. The networks call none of them."""
+    library = torch.library.Library('torchvision', 'FRAGMENT')
+    for name in ('nms', 'qnms'):
+        library.define(f'{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor')
+    OPERATORS.append(library)
+
+
+@pytest.fixture(scope='module')
+def effdet():
+    if importlib.util.find_spec('effdet') is None:
+        pytest.skip('the package effdet is not installed (pip install -e .[tests])')
+    try:
+        import torchvision  # noqa: F401
+    except RuntimeError:
+        declare_operators()
+    import effdet
+
+    return effdet
+
+
+def reference(effdet, name: str, size: tuple[int, int]) -> torch.nn.Module:
+    """effdet's model with random weights, the same ones for every size."""
+    config = effdet.get_efficientdet_config(f'tf_efficientdet_{name}')
+    config.image_size = size  # its resizing is fixed when it is built
+    torch.manual_seed(0)
+    model = effdet.EfficientDet(config, pretrained_backbone=False)
+    with torch.no_grad():
+        for key, tensor in model.named_parameters():
+            if key.endswith('edge_weights'):
+                tensor.uniform_(-0.3, 1.7)  # some below 0: they do not count
+            elif tensor.dim() == 4:
+                tensor.normal_(0, (1.5 / tensor[0].numel()) ** 0.5)
+            else:
+                tensor.normal_(0, 0.1)
+        for module in model.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.weight.uniform_(0.75, 1.25)
+                module.running_var.uniform_(0.75, 1.25)
+                module.running_mean.normal_(0, 0.1)
+    return model.eval()
+
+
+def ours(name: str, weights: dict[str, torch.Tensor]) -> torch.nn.Module:
+    (path,) = CONFIGS.glob(f'efficientdet_{name}_8xb16-*-300e_coco.py')
+    config = Config.fromfile(path)
+    config.model.bbox_head.num_classes = 90
+    init_default_scope('mmdet')
+    model = MODELS.build(config.model)
+    model.load_state_dict(weights)
+    model.eval()
+    return model
+
+
+def assert_close(kind, found, expected):
+    for level, (a, b) in enumerate(zip(found, expected, strict=True), 3):
+        assert a.shape == b.shape, (kind, level)
+        assert b.std() > 1e-3, (kind, level, 'the reference is constant, nothing is compared')
+        error = ((a - b).abs().max() / b.abs().max()).item()
+        assert error <= 1e-5, (kind, level, error)
+
+
+@pytest.mark.parametrize('size', [(256, 256), (200, 333)])
+@pytest.mark.parametrize('name', MODEL_NAMES)
+@torch.no_grad()
+def test_the_same_outputs_as_effdet(name, size, effdet):
+    theirs = reference(effdet, name, size)
+    weights, _, layout = convert(theirs.state_dict(), name, num_classes=90)
+    assert layout == 'effdet'
+    model = ours(name, weights)
+    x = torch.randn(1, 3, *size)
+    expected = theirs.backbone(x)
+    found = model.backbone(x)
+    assert_close('backbone', found, expected)
+    expected, found = theirs.fpn(list(expected)), model.neck(found)
+    assert_close('neck', found, expected)
+    scores, deltas = model.bbox_head(found)
+    assert_close('class', scores, theirs.class_net(expected))
+    boxes = [reorder_boxes(level.flatten(0, 1)).unflatten(0, level.shape[:2]) for level in theirs.box_net(expected)]
+    assert_close('box', deltas, boxes)
+
+
+def test_converted_rows_decode_to_the_boxes_of_effdet(effdet):
+    from effdet.anchors import Anchors, decode_box_outputs
+
+    anchors = Anchors.from_config(effdet.get_efficientdet_config('tf_efficientdet_d0')).boxes
+    head = Config.fromfile(CONFIGS.parent / '_base_' / 'models' / 'efficientdet_d0.py').model.bbox_head
+    init_default_scope('mmdet')
+    generator = {**head.anchor_generator, 'type': 'mmlight.AspectPairAnchorGenerator'}
+    del generator['ratios']
+    sizes = [(512 // stride, 512 // stride) for stride in head.anchor_generator.strides]
+    priors = torch.cat(TASK_UTILS.build(generator).grid_priors(sizes, device='cpu'))
+    assert torch.allclose(priors, anchors[:, [1, 0, 3, 2]], rtol=0, atol=2e-4)
+
+    rows = torch.randn(36, 16) / 8
+    cells = torch.randn(len(anchors) // 9, 16)
+    expected = decode_box_outputs((cells @ rows.T).reshape(-1, 4), anchors, output_xyxy=True)
+    found = TASK_UTILS.build(head.bbox_coder).decode(priors, (cells @ reorder_boxes(rows).T).reshape(-1, 4))
+    assert torch.allclose(found, expected, rtol=1e-5, atol=2e-3)
