@@ -81,7 +81,7 @@ def draw(
     used = {node.merge for graph in graphs.values() for node in graph.nodes}
     _legend(figure, [merge for merge in COLOURS if merge in used])
     if path is not None:
-        figure.savefig(path, dpi=150)
+        figure.savefig(path, dpi=120)
     return figure
 
 
@@ -151,7 +151,7 @@ def _legend(figure: Figure, merges: list[str]) -> None:
 def to_dot(graph: FeatureGraph, name: str = 'features') -> str:
     """The graph in Graphviz' DOT language: one rank a level, the finest at the bottom, a node's colour is its merge."""
     lines = [f'digraph "{name}" {{', '  rankdir=TB; node [shape=circle, style=filled];']
-    for index, level in enumerate(graph.levels):
+    for index in range(len(graph.levels)):
         node = graph.nodes[index - len(graph.inputs)] if index >= len(graph.inputs) else None
         colour = COLOURS[node.merge] if node else INPUT_COLOUR
         attributes = f'label="{index}\\n{graph.name(index)}", fillcolor="{colour}"'

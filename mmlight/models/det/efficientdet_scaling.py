@@ -106,8 +106,9 @@ def model_config(name: str) -> dict:
         out_channels=table.width,
         num_cells=table.cells,
         fusion=table.fusion,
-        end_level=table.end_level,
     )
+    if table.end_level != 7:
+        neck['end_level'] = table.end_level
     head = dict(
         in_channels=table.width,
         stacked_convs=table.head_convs,

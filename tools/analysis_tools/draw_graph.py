@@ -1,0 +1,58 @@
+"""Draw feature graphs side by side, by name or from a JSON file as `FeatureGraph.to_dict` makes it.
+
+python tools/analysis_tools/draw_graph.py fpn pafpn nas_fpn bifpn --out docs/images/feature_graphs.png
+python tools/analysis_tools/draw_graph.py found.json --repeat 3 --out found.pdf
+python tools/analysis_tools/draw_graph.py bifpn --out bifpn.dot          # text for Graphviz
+"""
+
+import json
+from pathlib import Path
+
+from mmlight.arguments import Parser
+from mmlight.errors import InputError, exit_on_input_error
+from mmlight.graphs import BUILDERS, FeatureGraph, draw, nas_fpn, repeat, to_dot
+
+PUBLISHED = {
+    'fpn': ('FPN', BUILDERS['fpn']),
+    'pafpn': ('PANet', BUILDERS['pafpn']),
+    'nas_fpn': ('NAS-FPN', nas_fpn),
+    'nas_fpn_mmdet': ('NAS-FPN in mmdet', lambda: nas_fpn('mmdet')),
+    'bifpn': ('BiFPN', BUILDERS['bifpn']),
+    'fully_connected': ('Fully connected', BUILDERS['fully_connected']),
+}
+
+
+def find(name: str) -> tuple[str, FeatureGraph]:
+    """Title and graph of a published name or a JSON file."""
+    if name in PUBLISHED:
+        title, build = PUBLISHED[name]
+        return title, build()
+    path = Path(name)
+    if not path.is_file():
+        raise InputError(f'graph {name}: neither a file nor one of {", ".join(PUBLISHED)}')
+    try:
+        return path.stem, FeatureGraph.from_dict(json.loads(path.read_text()))
+    except json.JSONDecodeError as error:
+        raise InputError(f'graph {name}: no JSON ({error})') from error
+
+
+def main() -> None:
+    parser = Parser(description=__doc__.splitlines()[0])
+    parser.add_argument('graphs', nargs='+', metavar='GRAPH', help=f'{", ".join(PUBLISHED)}, or a JSON file')
+    parser.add_argument('--repeat', type=int, default=1, metavar='N', help='copies, one after the other')
+    parser.add_argument('--out', type=Path, required=True, help='picture (.png, .pdf, .svg), or .dot for one graph')
+    args = parser.parse_args()
+    graphs = {title: repeat(graph, args.repeat) for title, graph in map(find, args.graphs)}
+    if not args.out.parent.is_dir():
+        raise InputError(f'--out {args.out}: no such folder')
+    if args.out.suffix != '.dot':
+        draw(graphs, args.out)
+    elif len(graphs) == 1:
+        args.out.write_text(to_dot(*graphs.values()))
+    else:
+        raise InputError(f'--out {args.out}: a .dot file holds one graph, got {len(graphs)}')
+    print(f'wrote {args.out}')
+
+
+if __name__ == '__main__':
+    exit_on_input_error(main)
