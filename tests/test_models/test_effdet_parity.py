@@ -9,6 +9,7 @@ from mmdet.registry import TASK_UTILS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
+from mmlight.analysis.effdet_reference import effdet_model, import_effdet
 from mmlight.models.det.efficientdet_scaling import EFFICIENTDETS
 from mmlight.models.det.efficientdet_weights import convert, reorder_boxes
 from mmlight.registry import MODELS
@@ -18,51 +19,11 @@ IN_CI = ('d0', 'd1', 'lite0')
 MODEL_NAMES = [name if name in IN_CI else pytest.param(name, marks=pytest.mark.long) for name in EFFICIENTDETS]
 
 
-OPERATORS = []  # keeps what is declared there alive
-
-
-def declare_operators() -> None:
-    """The operators whose schemas torchvision needs at import and whose library is absent: a torchvision built for CUDA
-    beside a torch for CPU. The networks call none of them."""
-    library = torch.library.Library('torchvision', 'FRAGMENT')
-    for name in ('nms', 'qnms'):
-        library.define(f'{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor')
-    OPERATORS.append(library)
-
-
 @pytest.fixture(scope='module')
 def effdet():
     if importlib.util.find_spec('effdet') is None:
         pytest.skip('the package effdet is not installed (pip install -e .[tests])')
-    try:
-        import torchvision  # noqa: F401
-    except RuntimeError:
-        declare_operators()
-    import effdet
-
-    return effdet
-
-
-def reference(effdet, name: str, size: tuple[int, int]) -> torch.nn.Module:
-    """effdet's model with random weights, the same ones for every size."""
-    config = effdet.get_efficientdet_config(f'tf_efficientdet_{name}')
-    config.image_size = size  # its resizing is fixed when it is built
-    torch.manual_seed(0)
-    model = effdet.EfficientDet(config, pretrained_backbone=False)
-    with torch.no_grad():
-        for key, tensor in model.named_parameters():
-            if key.endswith('edge_weights'):
-                tensor.uniform_(-0.3, 1.7)  # some below 0: they do not count
-            elif tensor.dim() == 4:
-                tensor.normal_(0, (1.5 / tensor[0].numel()) ** 0.5)
-            else:
-                tensor.normal_(0, 0.1)
-        for module in model.modules():
-            if isinstance(module, torch.nn.BatchNorm2d):
-                module.weight.uniform_(0.75, 1.25)
-                module.running_var.uniform_(0.75, 1.25)
-                module.running_mean.normal_(0, 0.1)
-    return model.eval()
+    return import_effdet()
 
 
 def ours(name: str, weights: dict[str, torch.Tensor]) -> torch.nn.Module:
@@ -88,7 +49,7 @@ def assert_close(kind, found, expected):
 @pytest.mark.parametrize('name', MODEL_NAMES)
 @torch.no_grad()
 def test_the_same_outputs_as_effdet(name, size, effdet):
-    theirs = reference(effdet, name, size)
+    theirs = effdet_model(name, size)
     weights, _, layout = convert(theirs.state_dict(), name, num_classes=90)
     assert layout == 'effdet'
     model = ours(name, weights)

@@ -162,7 +162,6 @@ def test_first_anchors():
 
 def test_anchors_of_the_released_weights():
     options = {**config('d0').model.bbox_head.anchor_generator, 'type': 'mmlight.AspectPairAnchorGenerator'}
-    options.pop('ratios')
     pairs = TASK_UTILS.build(copy.deepcopy(options))
     roots = head().prior_generator
     assert isinstance(pairs, AnchorGenerator)

@@ -128,10 +128,16 @@ class AspectPairAnchorGenerator(AnchorGenerator):
 
     Args:
         aspect_pairs: Factors of width and height, one pair for each anchor of a scale.
-        kwargs: Those of mmdet's ``AnchorGenerator``, without ``ratios``.
+        ratios: Not read, so that a config can change nothing but the type.
+        kwargs: Those of mmdet's ``AnchorGenerator``.
     """
 
-    def __init__(self, aspect_pairs: Sequence[tuple[float, float]] = ((1.0, 1.0), (1.4, 0.7), (0.7, 1.4)), **kwargs):
+    def __init__(
+        self,
+        aspect_pairs: Sequence[tuple[float, float]] = ((1.0, 1.0), (1.4, 0.7), (0.7, 1.4)),
+        ratios: Sequence[float] | None = None,
+        **kwargs,
+    ):
         self.aspect_pairs = tuple(map(tuple, aspect_pairs))
         super().__init__(ratios=[height / width for width, height in self.aspect_pairs], **kwargs)
 
