@@ -5,7 +5,7 @@ _base_ = [
     '../_base_/schedules/poly_40k.py',
     '../_base_/default_runtime_seg.py',
 ]
-norm_cfg = dict(type='SyncBN', eps=1e-3, momentum=0.01)
+norm_cfg = dict(type='BN', eps=1e-3, momentum=0.01)
 model = dict(
     type='EncoderDecoder',
     data_preprocessor=dict(
@@ -49,3 +49,6 @@ model = dict(
     train_cfg=dict(),
     test_cfg=dict(mode='whole'),
 )
+
+sync_bn = 'torch'
+find_unused_parameters = True  # the head reads level 2 only, the last cell computes them all

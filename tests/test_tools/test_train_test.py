@@ -61,7 +61,9 @@ def test_scripts_without_arguments_say_how_to_use_them(script):
 def test_scripts_report_bad_input(script):
     done = run(sys.executable, TOOLS / script, 'gone.py', *(['gone.pth'] if script == 'test.py' else []))
     assert done.returncode == 2
-    assert done.stderr.startswith('error: config gone.py')
+    # old releases of mmengine warn on import
+    assert done.stderr.splitlines()[-1].startswith('error: config gone.py')
+    assert 'Traceback' not in done.stderr
 
 
 def test_stock_config_and_stock_tool_with_our_backbone(tmp_path):
