@@ -8,4 +8,5 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 python=$(bash tools/setup_env.sh tests)
-exec "$python" -m pytest "$@"
+# two workers and more; each imports torch and the libraries, so no more than four
+exec "$python" -m pytest -n auto --maxprocesses 4 --dist loadfile "$@"

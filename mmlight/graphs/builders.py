@@ -75,15 +75,15 @@ def fully_connected(low: int = 3, high: int = 7, merge: str = 'sum', block: str 
     return wiring.graph()
 
 
-# NAS-FPN (arXiv 1904.07392, Fig. 6): the published 7 merging cells. An output cell also takes the inputs of its level
-# that nothing has read yet: that is the third input of the cells on levels 5 and 7.
+# NAS-FPN (arXiv 1904.07392, Fig. 6): the published 7 merging cells. An output cell also adds the inputs of its level
+# that nothing has read yet.
 _NAS_FPN = (
     Node(4, (1, 3), 'attention'),
     Node(4, (1, 5), 'sum'),
     Node(3, (0, 6), 'sum'),
     Node(4, (6, 7), 'sum'),
-    Node(5, (7, 8, 2), 'attention'),
-    Node(7, (6, 9, 4), 'attention'),
+    Node(5, (7, 8), 'attention', leftovers=(2,)),
+    Node(7, (6, 9), 'attention', leftovers=(4,)),
     Node(6, (9, 10), 'attention'),
 )
 # mmdet 3.3's NASFPN: the same wiring, another arithmetic. The coarser input stands first; where a third input is added,
@@ -131,7 +131,14 @@ def repeat(graph: FeatureGraph, times: int) -> FeatureGraph:
     for _ in range(times):
         shift = len(nodes)
         index = [*last, *range(count + shift, count + shift + len(graph.nodes))]
-        nodes += [replace(node, inputs=tuple(index[source] for source in node.inputs)) for node in graph.nodes]
+        nodes += [
+            replace(
+                node,
+                inputs=tuple(index[source] for source in node.inputs),
+                leftovers=tuple(index[source] for source in node.leftovers),
+            )
+            for node in graph.nodes
+        ]
         last = tuple(index[feature] for feature in graph.outputs)
     return FeatureGraph(graph.inputs, tuple(nodes), last)
 

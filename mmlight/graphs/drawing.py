@@ -35,7 +35,7 @@ def columns(graph: FeatureGraph) -> list[int]:
     for node in graph.nodes:
         own_level = [result[i] for i, level in enumerate(graph.levels[: len(result)]) if level == node.level]
         # a neighbouring level's node may stand in the same column: the edge between them is then vertical
-        above = [result[source] + (graph.levels[source] == node.level) for source in node.inputs]
+        above = [result[source] + (graph.levels[source] == node.level) for source in node.sources]
         result.append(max([*above, *(column + 1 for column in own_level), 1]))
     return result
 

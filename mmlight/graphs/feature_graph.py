@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from itertools import pairwise
 
 from mmlight.errors import InputError
@@ -21,7 +21,7 @@ MERGES = {
     'unbounded': 1,  # sum of w_i x_i
     'channel_fast': 1,  # as 'fast', one weight per input and channel
     'channel_softmax': 1,  # as 'softmax', one weight per input and channel
-    'attention': 2,  # NAS-FPN's global pooling of the first two inputs; further inputs are added
+    'attention': 2,  # NAS-FPN's global pooling of exactly two inputs
     'attention_mmdet': 2,  # the same in mmdet's form: average of the second input
 }
 
@@ -35,12 +35,20 @@ class Node:
         inputs: The features that it reads, by index: the graph's inputs come first, then its nodes in their order.
         merge: One of :data:`MERGES`.
         block: What follows the merge, by a name that the model which builds the graph knows; ``None`` for nothing.
+        leftovers: Further features of the same level that are added to the merged ones as they are. NAS-FPN and
+            SpineNet give an output node those that nothing else reads.
     """
 
     level: int
     inputs: tuple[int, ...]
     merge: str = 'sum'
     block: str | None = 'conv'
+    leftovers: tuple[int, ...] = ()
+
+    @property
+    def sources(self) -> tuple[int, ...]:
+        """All features that the node reads."""
+        return self.inputs + self.leftovers
 
 
 @dataclass(frozen=True)
@@ -83,7 +91,7 @@ class FeatureGraph:
     def edges(self) -> tuple[tuple[int, int], ...]:
         """All edges ``(from, to)`` as indices of features."""
         first = len(self.inputs)
-        return tuple((source, first + i) for i, node in enumerate(self.nodes) for source in node.inputs)
+        return tuple((source, first + i) for i, node in enumerate(self.nodes) for source in node.sources)
 
     def name(self, index: int) -> str:
         """How messages and drawings call a feature: ``P5`` for an input, ``P5.2`` for the second node on level 5."""
@@ -94,14 +102,16 @@ class FeatureGraph:
 
     def to_dict(self) -> dict:
         """The graph as plain dicts and lists, as they may stand in a config or a JSON file."""
-        nodes = [{**asdict(node), 'inputs': list(node.inputs)} for node in self.nodes]
+        nodes = [
+            {**asdict(node), 'inputs': list(node.inputs), 'leftovers': list(node.leftovers)} for node in self.nodes
+        ]
         return {'inputs': list(self.inputs), 'nodes': nodes, 'outputs': list(self.outputs)}
 
     @classmethod
     def from_dict(cls, content: Mapping) -> FeatureGraph:
         """The graph of what :meth:`to_dict` returns.
 
-        A node may also be a list ``[level, inputs]``, ``[level, inputs, merge]`` or ``[level, inputs, merge, block]``.
+        A node may also be a list of its attributes in their order; from ``merge`` on they can be left out.
 
         Raises:
             InputError: for missing or unknown keys, and for a graph that breaks a rule.
@@ -116,7 +126,7 @@ class FeatureGraph:
 def _node(position: int, content: Mapping | Sequence | Node) -> Node:
     if isinstance(content, Node):
         return content
-    keys = ('level', 'inputs', 'merge', 'block')
+    keys = tuple(field.name for field in fields(Node))
     if isinstance(content, Mapping):
         values = dict(content)
     elif isinstance(content, Sequence) and not isinstance(content, str):
@@ -125,10 +135,12 @@ def _node(position: int, content: Mapping | Sequence | Node) -> Node:
         values = {}
     if not {'level', 'inputs'} <= set(values) <= set(keys):
         raise InputError(
-            f'feature graph: node {position} must be a dict with level, inputs and optionally merge and block, '
+            f'feature graph: node {position} must be a dict with level, inputs and optionally {", ".join(keys[2:])}, '
             f'or a list of them in this order, got {content!r}'
         )
-    return Node(**{**values, 'inputs': _indices(f'node {position}: inputs', values['inputs'])})
+    for key in ('inputs', 'leftovers'):
+        values[key] = _indices(f'node {position}: {key}', values.get(key, ()))
+    return Node(**values)
 
 
 def _indices(what: str, values: Iterable) -> tuple[int, ...]:
@@ -153,11 +165,16 @@ def _check_node(graph: FeatureGraph, position: int, node: Node) -> None:
     if len(node.inputs) < MERGES[node.merge]:
         raise InputError(f'{where}: merge {node.merge!r} needs at least {MERGES[node.merge]} input(s), '
                          f'got {list(node.inputs)}')  # fmt: skip
-    if len(set(node.inputs)) < len(node.inputs):
-        raise InputError(f'{where}: reads a feature twice, inputs are {list(node.inputs)}')
-    for source in node.inputs:
+    if node.merge.startswith('attention') and len(node.inputs) > 2:
+        raise InputError(f'{where}: merge {node.merge!r} takes two inputs, got {list(node.inputs)}')
+    if len(set(node.sources)) < len(node.sources):
+        raise InputError(f'{where}: reads a feature twice, it reads {list(node.sources)}')
+    for source in node.sources:
         if not isinstance(source, int) or not 0 <= source < own:
             raise InputError(f'{where}: reads feature {source!r}, allowed are earlier ones, 0 to {own - 1}')
+    for source in node.leftovers:
+        if graph.levels[source] != node.level:
+            raise InputError(f'{where}: leftover {source} is of level {graph.levels[source]}, must be of its own')
 
 
 def _check_outputs(graph: FeatureGraph) -> None:

@@ -53,15 +53,15 @@ def test_nas_fpn():
     """The cells of efficientdet.md 2.9, with the addends of the leftover rule."""
     sums, attention = 'sum', 'attention'
     cells = [
-        (4, attention, (1, 3)),
-        (4, sums, (1, 5)),
-        (3, sums, (0, 6)),
-        (4, sums, (6, 7)),
-        (5, attention, (7, 8, 2)),
-        (7, attention, (6, 9, 4)),
-        (6, attention, (9, 10)),
+        (4, attention, (1, 3), ()),
+        (4, sums, (1, 5), ()),
+        (3, sums, (0, 6), ()),
+        (4, sums, (6, 7), ()),
+        (5, attention, (7, 8), (2,)),
+        (7, attention, (6, 9), (4,)),
+        (6, attention, (9, 10), ()),
     ]
-    assert [(node.level, node.merge, node.inputs) for node in nas_fpn().nodes] == cells
+    assert [(node.level, node.merge, node.inputs, node.leftovers) for node in nas_fpn().nodes] == cells
     assert nas_fpn().outputs == (7, 8, 9, 11, 10)
     with pytest.raises(InputError, match="attention must be 'tf' or 'mmdet', got 'max'"):
         nas_fpn('max')
@@ -76,7 +76,10 @@ def test_mmdet_form_has_as_many_blocks():
 def test_a_graph_survives_json(build):
     graph = build()
     assert FeatureGraph.from_dict(json.loads(json.dumps(graph.to_dict()))) == graph
-    short = {**graph.to_dict(), 'nodes': [[n.level, list(n.inputs), n.merge, n.block] for n in graph.nodes]}
+    short = {
+        **graph.to_dict(),
+        'nodes': [[n.level, list(n.inputs), n.merge, n.block, list(n.leftovers)] for n in graph.nodes],
+    }
     assert FeatureGraph.from_dict(short) == graph
     assert build_graph(graph.to_dict(), 3, 7) == graph
 
@@ -97,6 +100,7 @@ def test_repeat():
     assert twice.outputs == (16, 17, 18, 19, 20)
     # NAS-FPN's outputs are not in the order of its nodes
     assert repeat(nas_fpn(), 2).nodes[7].inputs == (8, 11), 'P4 and P6 of the first stack'
+    assert repeat(nas_fpn(), 2).nodes[11].leftovers == (9,), 'P5 of the first stack'
     assert repeat(bifpn(), 1) == bifpn()
     with pytest.raises(InputError, match='times must be an integer of at least 1, got 0'):
         repeat(bifpn(), 0)
@@ -131,6 +135,9 @@ def test_the_graph_that_is_broken_below_is_a_graph():
         (broken(**nodes(1, 3, [0, 4])), r'node 1 \(feature 4, level 3\): reads feature 4, allowed are .* 0 to 3'),
         (broken(**nodes(0, 4, [1, -1])), r'node 0 \(feature 3, level 4\): reads feature -1'),
         (broken(**nodes(1, 3, [0, 0])), r'node 1 \(feature 4, level 3\): reads a feature twice'),
+        (broken(**nodes(1, 3, [0, 3], 'sum', None, [3])), r'node 1 .*: reads a feature twice, it reads \[0, 3, 3\]'),
+        (broken(**nodes(1, 3, [0, 3], 'sum', None, [2])), r'node 1 .*: leftover 2 is of level 5, must be of its own'),
+        (broken(**nodes(1, 3, [0, 1, 3], 'attention')), r"merge 'attention' takes two inputs, got \[0, 1, 3\]"),
         (broken(**nodes(1, 3, [])), r"node 1 .*: merge 'sum' needs at least 1"),
         (broken(**nodes(1, 3, [0], 'attention')), r"node 1 .*: merge 'attention' needs at least 2 .*got \[0\]"),
         (broken(**nodes(1, 3, [0, 3], 'mean')), rf"node 1 .*: unknown merge 'mean', known are {', '.join(MERGES)}"),

@@ -82,3 +82,21 @@ def test_converted_rows_decode_to_the_boxes_of_effdet(effdet):
     expected = decode_box_outputs((cells @ rows.T).reshape(-1, 4), anchors, output_xyxy=True)
     found = TASK_UTILS.build(head.bbox_coder).decode(priors, (cells @ reorder_boxes(rows).T).reshape(-1, 4))
     assert torch.allclose(found, expected, rtol=1e-5, atol=2e-3)
+
+
+@pytest.mark.parametrize(
+    ('name', 'size'),
+    [('d0', (512, 512)), ('d1', (640, 640)), ('d0', (256, 384)), ('d7', (1536, 1536)), ('d7x', (1536, 1536)),
+     ('lite0', (320, 320)), ('lite2', (448, 448))],
+)  # fmt: skip
+def test_the_same_anchors_as_effdet(name, size, effdet):
+    from effdet.anchors import Anchors
+
+    theirs = effdet.get_efficientdet_config(f'tf_efficientdet_{name}')
+    theirs.image_size = size
+    expected = Anchors.from_config(theirs).boxes[:, [1, 0, 3, 2]]
+    (path,) = CONFIGS.glob(f'efficientdet_{name}_8xb16-*-300e_coco.py')
+    options = Config.fromfile(path).model.bbox_head.anchor_generator
+    generator = TASK_UTILS.build({**options, 'type': 'mmlight.AspectPairAnchorGenerator'})
+    maps = [tuple(-(-side // 2 ** (level + 3)) for side in size) for level in range(generator.num_levels)]
+    assert torch.allclose(torch.cat(generator.grid_priors(maps, device='cpu')), expected, rtol=0, atol=2e-4)

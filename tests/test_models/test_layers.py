@@ -1,11 +1,13 @@
 """Resampling, merges and the executor of feature graphs against the tables of efficientdet.md 6.4."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
 
 from mmlight.errors import InputError
-from mmlight.graphs import MERGES, bifpn, fully_connected, nas_fpn, pafpn
+from mmlight.graphs import MERGES, FeatureGraph, Node, bifpn, fully_connected, nas_fpn, pafpn
 from mmlight.models.layers import Conv2dSame, GraphExecutor, Resize, build_merge, max_pool_same, resize
 from mmlight.registry import MODELS
 
@@ -113,10 +115,7 @@ def test_bifpn_of_constants(fusion, expected):
 
 def test_nas_fpn_of_constants():
     graph = nas_fpn()
-    sums = [(node.level, node.inputs) for node in graph.nodes]
-    from mmlight.graphs import FeatureGraph, Node
-
-    graph = FeatureGraph(graph.inputs, tuple(Node(*node) for node in sums), graph.outputs)
+    graph = replace(graph, nodes=tuple(replace(node, merge='sum') for node in graph.nodes))
     cells = [1010, 1020, 1021, 2041, 3162, 14182, 17344]
     assert every_node(graph, pyramid(CONSTANTS), overlap=0) == cells
     outputs = executor(graph, 0)(pyramid(CONSTANTS))
@@ -162,15 +161,14 @@ def test_unknown_merge():
 
 @pytest.mark.parametrize('kind', [kind for kind in MERGES if kind != 'attention_mmdet'])
 def test_gradients(kind):
-    merge = build_merge(kind, [3, 4, 4], 2).double()
-    inputs = [torch.randn(1, 2, 3, 3, dtype=torch.float64, requires_grad=True) for _ in range(3)]
+    levels = [3, 4] if kind == 'attention' else [3, 4, 4]
+    merge = build_merge(kind, levels, 2).double()
+    inputs = [torch.randn(1, 2, 3, 3, dtype=torch.float64, requires_grad=True) for _ in levels]
     assert torch.autograd.gradcheck(lambda *x: merge(x), inputs)
 
 
 def test_levels_without_an_input():
     """A graph whose inputs are all of one level: the others are half as large each, rounded up."""
-    from mmlight.graphs import FeatureGraph, Node
-
     graph = FeatureGraph((2, 2), (Node(3, (0, 1)), Node(5, (0, 2)), Node(4, (2, 3))), (2, 4, 3))
     sizes = [tuple(x.shape[-2:]) for x in executor(graph)([torch.randn(1, 1, 13, 22)] * 2)]
     assert sizes == [(7, 11), (4, 6), (2, 3)]

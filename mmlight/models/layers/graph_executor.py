@@ -5,33 +5,34 @@ from collections.abc import Callable, Mapping, Sequence
 from torch import Tensor, nn
 
 from mmlight.errors import InputError
-from mmlight.graphs import FeatureGraph
+from mmlight.graphs import FeatureGraph, Node
 
 
 class GraphNode(nn.Module):
-    """A node: every input to the node's size, the merge, the block.
+    """A node: every input to the node's size, the merge, the leftovers added, the block.
 
     Args:
-        inputs: Features that it reads, by index.
-        level: Its pyramid level.
+        node: Which features it reads, and its level.
         edges: One module an input, called with the feature and the size ``(H, W)`` wanted.
         merge: Called with the list of resized features.
         block: Called with the merged feature.
     """
 
-    def __init__(
-        self, inputs: Sequence[int], level: int, edges: Sequence[nn.Module], merge: nn.Module, block: nn.Module
-    ):
+    def __init__(self, node: Node, edges: Sequence[nn.Module], merge: nn.Module, block: nn.Module):
         super().__init__()
-        self.inputs = tuple(inputs)
-        self.level = level
+        self.inputs = node.inputs
+        self.leftovers = node.leftovers
+        self.level = node.level
         self.edges = nn.ModuleList(edges)
         self.merge = merge
         self.block = block
 
     def forward(self, features: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
         edges = zip(self.inputs, self.edges, strict=True)
-        return self.block(self.merge([edge(features[i], size) for i, edge in edges]))
+        result = self.merge([edge(features[i], size) for i, edge in edges])
+        for index in self.leftovers:
+            result = result + features[index]
+        return self.block(result)
 
 
 class GraphExecutor(nn.Module):
@@ -55,7 +56,7 @@ class GraphExecutor(nn.Module):
         self.graph = graph
         first = len(graph.inputs)
         self.nodes = nn.ModuleList(
-            GraphNode(node.inputs, node.level, [edge(source, i) for source in node.inputs], merge(i), block(i))
+            GraphNode(node, [edge(source, i) for source in node.inputs], merge(i), block(i))
             for i, node in enumerate(graph.nodes, first)
         )
 

@@ -63,7 +63,7 @@ class WeightedMerge(nn.Module):
 
 
 class AttentionMerge(nn.Module):
-    """NAS-FPN's global pooling (arXiv 1904.07392, Fig. 3) of the first two features; further ones are added.
+    """NAS-FPN's global pooling (arXiv 1904.07392, Fig. 3) of two features.
 
     In the authors' code: ``coarse + fine * sigmoid(max over space of coarse)``. ``coarse`` is the one that came from
     the higher level.
@@ -78,10 +78,7 @@ class AttentionMerge(nn.Module):
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
         coarse, fine = features[self.coarse], features[self.fine]
-        result = torch.addcmul(coarse, fine, coarse.amax((2, 3), keepdim=True).sigmoid())
-        for feature in features[2:]:
-            result = result + feature
-        return result
+        return torch.addcmul(coarse, fine, coarse.amax((2, 3), keepdim=True).sigmoid())
 
 
 class MMDetAttentionMerge(nn.Module):
@@ -102,10 +99,8 @@ def build_merge(kind: str, levels: Sequence[int], channels: int) -> nn.Module:
         raise InputError(f'unknown merge {kind!r}, known are {", ".join(MERGES)}')
     if kind == 'sum':
         return SumMerge()
-    if kind == 'attention':
-        return AttentionMerge(levels)
-    if kind == 'attention_mmdet':
+    if kind.startswith('attention'):
         if len(levels) != 2:
-            raise InputError(f"merge 'attention_mmdet' takes two inputs, got {len(levels)}")
-        return MMDetAttentionMerge()
+            raise InputError(f'merge {kind!r} takes two inputs, got {len(levels)}')
+        return AttentionMerge(levels) if kind == 'attention' else MMDetAttentionMerge()
     return WeightedMerge(kind, len(levels), channels)
