@@ -2,5 +2,6 @@
 
 from mmlight.models.backbones.efficientnet_lite import EfficientNetLite
 from mmlight.models.backbones.shufflenet_v2 import ShuffleNetV2, SNet
+from mmlight.models.backbones.spinenet import SpineNet
 
-__all__ = ['EfficientNetLite', 'SNet', 'ShuffleNetV2']
+__all__ = ['EfficientNetLite', 'SNet', 'ShuffleNetV2', 'SpineNet']

@@ -1,0 +1,317 @@
+"""SpineNet and every other scale-permuted network of bottlenecks and residual blocks (arXiv 1912.05027)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch.nn.functional as F
+from mmcv.cnn import ConvModule, build_activation_layer
+from mmcv.cnn.bricks import DropPath
+from torch import Tensor, nn
+
+from mmlight.errors import InputError
+from mmlight.graphs.scale_permuted import (
+    FISH,
+    HOURGLASS,
+    R0_SP53,
+    R23_SP30,
+    SPINENET_49,
+    Block,
+    ScalePermuted,
+    sequential,
+    without_long_range,
+    without_short_range,
+)
+from mmlight.models.backbones.base import Backbone
+from mmlight.models.layers import GraphExecutor, build_merge
+from mmlight.registry import MODELS
+
+BASE_CHANNELS = {1: 32, 2: 64, 3: 128, 4: 256, 5: 256, 6: 256, 7: 256}
+"""Width of the 3x3 convolutions by level (tensorflow/tpu)."""
+
+EXPANSION = {'bottleneck': 4, 'residual': 1}
+
+
+@dataclass(frozen=True)
+class SpineNetArch:
+    """A network: its table and how it is scaled (arXiv 1912.05027, Sec. 3.3).
+
+    Attributes:
+        table: The blocks.
+        filter_scale: Factor of :data:`BASE_CHANNELS`, the product truncated.
+        block_repeats: Blocks in sequence for each of the table.
+        alpha: Width inside a resampling edge, as a factor of the parent's 3x3 width.
+        endpoint_channels: Channels of the maps that come out.
+    """
+
+    table: ScalePermuted
+    filter_scale: float = 1.0
+    block_repeats: int = 1
+    alpha: float = 0.5
+    endpoint_channels: int = 256
+
+
+ARCHITECTURES = {
+    # the released RetinaNet-49S has 256 endpoint channels, Mask R-CNN and today's config 128
+    '49S': SpineNetArch(SPINENET_49, 0.65, endpoint_channels=128),
+    '49S-ep256': SpineNetArch(SPINENET_49, 0.65),
+    '49': SpineNetArch(SPINENET_49),
+    '96': SpineNetArch(SPINENET_49, block_repeats=2),
+    '143': SpineNetArch(SPINENET_49, block_repeats=3, alpha=1.0),
+    '143L': SpineNetArch(SPINENET_49, 1.3, 3, 1.0),
+    '190': SpineNetArch(SPINENET_49, 1.3, 4, 1.0, 512),
+    'proxy': SpineNetArch(SPINENET_49, 0.25, alpha=0.25, endpoint_channels=64),
+    'R0-SP53': SpineNetArch(R0_SP53),
+    'R23-SP30': SpineNetArch(R23_SP30),
+    'Hourglass': SpineNetArch(HOURGLASS),
+    'Fish': SpineNetArch(FISH),
+    'R0-SP53-no-short': SpineNetArch(without_short_range(R0_SP53)),
+    'R0-SP53-no-long': SpineNetArch(without_long_range(R0_SP53)),
+    'R0-SP53-sequential': SpineNetArch(sequential(R0_SP53)),
+}
+
+
+@dataclass(frozen=True)
+class Layers:
+    """What all convolutions of a network have in common."""
+
+    norm_cfg: dict
+    act_cfg: dict
+
+    def conv(
+        self, in_channels: int, out_channels: int, kernel_size: int, stride: int = 1, act: bool = True
+    ) -> nn.Module:
+        """Convolution without bias, norm, activation."""
+        act_cfg = self.act_cfg if act else None
+        return ConvModule(
+            in_channels, out_channels, kernel_size, stride, kernel_size // 2, norm_cfg=self.norm_cfg, act_cfg=act_cfg
+        )
+
+    def act(self) -> nn.Module:
+        return build_activation_layer(self.act_cfg)
+
+
+class SpineBlock(nn.Module):
+    """A bottleneck (1x1, 3x3, 1x1 to four times the width) or a residual block (3x3, 3x3); the stride is on the first
+    3x3, the shortcut is a 1x1 convolution where the shapes differ.
+
+    Args:
+        kind: ``'bottleneck'`` or ``'residual'``.
+        in_channels: Channels that come in.
+        width: Of the 3x3 convolutions.
+        stride: Of the block.
+        layers: Norm and activation.
+        drop_path: Probability that a sample skips the block in training.
+        dropblock: Config of a layer after each norm, e.g. ``dict(type='mmdet.DropBlock', ...)``.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        in_channels: int,
+        width: int,
+        stride: int,
+        layers: Layers,
+        drop_path: float = 0.0,
+        dropblock: dict | None = None,
+    ):
+        super().__init__()
+        out_channels = width * EXPANSION[kind]
+        if kind == 'bottleneck':
+            convs = [layers.conv(in_channels, width, 1), layers.conv(width, width, 3, stride)]
+            convs.append(layers.conv(width, out_channels, 1, act=False))
+        else:
+            convs = [layers.conv(in_channels, width, 3, stride), layers.conv(width, width, 3, act=False)]
+        if dropblock is not None:
+            convs = [nn.Sequential(conv, MODELS.build(dropblock)) for conv in convs]
+        self.convs = nn.Sequential(*convs)
+        same = in_channels == out_channels and stride == 1
+        self.shortcut = nn.Identity() if same else layers.conv(in_channels, out_channels, 1, stride, act=False)
+        self.drop_path = DropPath(drop_path) if drop_path else nn.Identity()
+        self.act = layers.act()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.act(self.shortcut(x) + self.drop_path(self.convs(x)))
+
+
+class SpineResample(nn.Module):
+    """An edge (arXiv 1912.05027, Fig. 3): 1x1 to ``mid_channels``; 3x3 with stride 2 and max pools, or nearest
+    neighbour; 1x1 to the target's input width, without activation.
+
+    Args:
+        in_channels: Channels of the parent.
+        mid_channels: Channels in between.
+        out_channels: Input width of the target.
+        steps: Levels from the parent up to the target; negative: down.
+        layers: Norm and activation.
+        single_pool: One pool with the whole remaining stride (tensorflow/tpu) instead of pools of stride 2.
+    """
+
+    def __init__(
+        self, in_channels: int, mid_channels: int, out_channels: int, steps: int, layers: Layers, single_pool: bool
+    ):
+        super().__init__()
+        self.reduce = layers.conv(in_channels, mid_channels, 1)
+        down: list[nn.Module] = []
+        if steps > 0:
+            down.append(layers.conv(mid_channels, mid_channels, 3, stride=2))
+        if steps > 1:
+            stride = 2 ** (steps - 1)
+            kernel = 3 if stride <= 2 else 5
+            pools = [(kernel, stride)] if single_pool else [(3, 2)] * (steps - 1)
+            down += [nn.MaxPool2d(kernel, stride, kernel // 2) for kernel, stride in pools]
+        self.down = nn.Sequential(*down)
+        self.expand = layers.conv(mid_channels, out_channels, 1, act=False)
+
+    def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
+        x = self.down(self.reduce(x))
+        # the pool of tensorflow/tpu gives another size than three halvings where the sides are not divisible
+        if x.shape[-2:] != tuple(size):
+            x = F.interpolate(x, size=size, mode='nearest')
+        return self.expand(x)
+
+
+def parse_table(blocks: Sequence, stem: Sequence[int]) -> ScalePermuted:
+    """A table from a config: each block ``(level, kind, inputs)`` or ``(level, kind, inputs, output)``."""
+    parsed = []
+    for position, block in enumerate(blocks):
+        values = list(block.values()) if isinstance(block, Mapping) else list(block)
+        if not 3 <= len(values) <= 4:
+            raise InputError(
+                f'SpineNet: block {len(stem) + position} must be (level, kind, inputs, output), got {block!r}'
+            )
+        parsed.append(Block(values[0], values[1], tuple(values[2]), bool(values[3]) if len(values) > 3 else False))
+    return ScalePermuted(tuple(stem), tuple(parsed))
+
+
+@MODELS.register_module()
+class SpineNet(Backbone):
+    """Scale-permuted network (SpineNet, arXiv 1912.05027): a feature graph of residual blocks whose last blocks are the
+    pyramid; a detector's head reads it without a neck.
+
+    Edges resample by the sizes of the maps, so any image size works. Blocks that nothing reads are not built.
+
+    Args:
+        arch: A name of :data:`ARCHITECTURES`.
+        blocks: A table instead of the one of ``arch``: ``(level, kind, inputs, output)`` for each block, the stem's
+            blocks counted first.
+        stem: Levels of the stem's blocks, for ``blocks``.
+        out_levels: Levels to return, a part of the table's output levels.
+        filter_scale, block_repeats, alpha, endpoint_channels: Other values than those of ``arch``.
+        pool_rule: ``'repeat'``: pools of stride 2; ``'single'``: one pool, as tensorflow/tpu.
+        drop_path_rate: Stochastic depth: the last block is skipped with this probability, the first with almost none.
+        dropblock: Config of a layer after each norm of the blocks, e.g. ``dict(type='mmdet.DropBlock', drop_prob=0.1,
+            block_size=3)``; mmdet's needs blocks smaller than the coarsest map.
+        frozen_stages: ``-1`` trains everything, ``0`` freezes the stem, ``1`` the blocks too, ``2`` all.
+        norm_eval: Keep the statistics of every batch norm fixed in training.
+        norm_cfg: Normalisation layers.
+        act_cfg: Activation.
+        init_cfg: mmengine's initialisation config.
+
+    Raises:
+        InputError: for an unknown ``arch``, a table that is none, a level that the table does not give, or a width of
+            no channel.
+    """
+
+    def __init__(
+        self,
+        arch: str = '49',
+        blocks: Sequence | None = None,
+        stem: Sequence[int] = (2, 2),
+        out_levels: Sequence[int] = (3, 4, 5, 6, 7),
+        filter_scale: float | None = None,
+        block_repeats: int | None = None,
+        alpha: float | None = None,
+        endpoint_channels: int | None = None,
+        pool_rule: str = 'repeat',
+        drop_path_rate: float = 0.0,
+        dropblock: dict | None = None,
+        frozen_stages: int = -1,
+        norm_eval: bool = False,
+        norm_cfg: dict = dict(type='BN', eps=1e-3, momentum=0.01),
+        act_cfg: dict = dict(type='ReLU'),
+        init_cfg: dict | list[dict] | None = dict(
+            type='Kaiming', layer='Conv2d', mode='fan_in', nonlinearity='linear', distribution='normal'
+        ),
+    ):
+        super().__init__(range(len(out_levels)), frozen_stages, norm_eval, init_cfg)
+        if arch not in ARCHITECTURES:
+            raise InputError(f'SpineNet: arch must be one of {list(ARCHITECTURES)}, got {arch!r}')
+        if pool_rule not in ('repeat', 'single'):
+            raise InputError(f"SpineNet: pool_rule must be 'repeat' or 'single', got {pool_rule!r}")
+        known = ARCHITECTURES[arch]
+        scale = known.filter_scale if filter_scale is None else filter_scale
+        repeats = known.block_repeats if block_repeats is None else block_repeats
+        alpha = known.alpha if alpha is None else alpha
+        endpoint = known.endpoint_channels if endpoint_channels is None else endpoint_channels
+        table = known.table if blocks is None else parse_table(blocks, stem)
+        graph = table.graph(prune=True)
+        missing = sorted(set(out_levels) - set(graph.output_levels))
+        if missing:
+            raise InputError(
+                f'SpineNet: out_levels asks for level {missing[0]}, the table gives {list(graph.output_levels)}'
+            )
+        if repeats < 1:
+            raise InputError(f'SpineNet: block_repeats must be at least 1, got {repeats}')
+        widths = {level: int(base * scale) for level, base in BASE_CHANNELS.items()}
+        if min(widths[level] for level in graph.levels) * min(alpha, 1) < 1:
+            raise InputError(
+                f'SpineNet: filter_scale {scale} with alpha {alpha} leaves a convolution without a channel'
+            )
+
+        self.graph = graph
+        layers = Layers(norm_cfg, act_cfg)
+        kinds = [table.stem_kind] * len(graph.inputs) + [node.block for node in graph.nodes]
+        base = [widths[level] for level in graph.levels]
+        channels = [width * EXPANSION[kind] for width, kind in zip(base, kinds, strict=True)]
+
+        self.stem = nn.Sequential(layers.conv(3, 64, 7, stride=2), nn.MaxPool2d(3, 2, 1))
+        groups, width, level = [], 64, 2
+        for own_level, own_base in zip(graph.inputs, base, strict=False):
+            groups.append(self._group('bottleneck', width, own_base, repeats, 2 ** (own_level - level), layers))
+            width, level = own_base * EXPANSION['bottleneck'], own_level
+        self.stem_blocks = nn.ModuleList(groups)
+
+        def edge(source: int, target: int) -> nn.Module:
+            steps = graph.levels[target] - graph.levels[source]
+            mid = int(base[source] * alpha)
+            return SpineResample(channels[source], mid, channels[target], steps, layers, pool_rule == 'single')
+
+        def block(target: int) -> nn.Module:
+            rate = drop_path_rate * (target - len(graph.inputs) + 1) / len(graph.nodes)
+            group = self._group(kinds[target], channels[target], base[target], repeats, 1, layers, rate, dropblock)
+            return nn.Sequential(layers.act(), group)
+
+        self.blocks = GraphExecutor(graph, edge, lambda target: build_merge('sum', (), 0), block)
+        self.used = tuple(graph.output_levels.index(level) for level in out_levels)
+        self.endpoints = nn.ModuleList(layers.conv(channels[graph.outputs[i]], endpoint, 1) for i in self.used)
+        self.out_channels = (endpoint,) * len(self.used)
+        self.out_strides = tuple(2**level for level in out_levels)
+
+    @staticmethod
+    def _group(
+        kind: str,
+        in_channels: int,
+        width: int,
+        repeats: int,
+        stride: int,
+        layers: Layers,
+        drop_path: float = 0.0,
+        dropblock: dict | None = None,
+    ) -> nn.Module:
+        first = SpineBlock(kind, in_channels, width, stride, layers, drop_path, dropblock)
+        out_channels = width * EXPANSION[kind]
+        others = (SpineBlock(kind, out_channels, width, 1, layers, drop_path, dropblock) for _ in range(repeats - 1))
+        return nn.Sequential(first, *others)
+
+    def stages(self) -> list[nn.Module]:
+        return [nn.ModuleList([self.stem, self.stem_blocks]), self.blocks, self.endpoints]
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        """``(N, 3, H, W)`` to ``(N, endpoint_channels, ceil(H / 2 ** l), ceil(W / 2 ** l))`` for each level ``l``."""
+        x = self.stem(image)
+        features = []
+        for group in self.stem_blocks:
+            x = group(x)
+            features.append(x)
+        pyramid = self.blocks(features)
+        return tuple(endpoint(pyramid[i]) for i, endpoint in zip(self.used, self.endpoints, strict=True))

@@ -1,0 +1,121 @@
+"""SpineNet against the counts of the spinenet spec (6.1, 6.6) that reproduce the published checkpoints."""
+
+import pytest
+import torch
+
+from mmlight.analysis.complexity import measure
+from mmlight.errors import InputError
+from mmlight.models.backbones import SpineNet
+from mmlight.models.backbones.spinenet import ARCHITECTURES
+
+BACKBONES = {
+    '49S': (9_089_215, 12_325_257_975, 640),
+    '49S-ep256': (9_472_959, 12_777_840_375, 640),
+    '49': (21_831_488, 28_261_990_400, 640),
+    '96': (36_262_976, 119_054_270_464, 1024),
+    '143': (60_247_616, 295_259_340_800, 1280),
+    '143L': (100_796_257, 491_007_342_400, 1280),
+    '190': (126_587_664, 620_983_084_800, 1280),
+    'R0-SP53': (19_344_320, 37_750_374_400, 640),
+    'R23-SP30': (19_798_976, 38_462_259_200, 640),
+    'proxy': (1_169_696, 1_545_670_656, 512),
+}
+SHAPES = {
+    (640, 640): [(80, 80), (40, 40), (20, 20), (10, 10), (5, 5)],
+    (333, 500): [(42, 63), (21, 32), (11, 16), (6, 8), (3, 4)],
+    (224, 224): [(28, 28), (14, 14), (7, 7), (4, 4), (2, 2)],
+    (130, 257): [(17, 33), (9, 17), (5, 9), (3, 5), (2, 3)],
+}
+
+
+def small(**options):
+    return SpineNet('proxy', **{'filter_scale': 0.1, 'endpoint_channels': 8, **options})
+
+
+@pytest.mark.parametrize('arch', BACKBONES)
+def test_size_and_cost(arch):
+    parameters, macs, side = BACKBONES[arch]
+    found = measure(SpineNet(arch).to('meta'), (side, side))
+    assert (found.parameters, found.macs) == (parameters, macs)
+
+
+def test_pool_rule_changes_no_count():
+    found = measure(SpineNet('49', pool_rule='single').to('meta'), (640, 640))
+    assert (found.parameters, found.macs) == BACKBONES['49'][:2]
+
+
+@pytest.mark.parametrize('shape', SHAPES)
+@pytest.mark.parametrize('pool_rule', ['repeat', 'single'])
+def test_any_image_size(shape, pool_rule):
+    network = small(pool_rule=pool_rule).eval()
+    with torch.no_grad():
+        assert [tuple(x.shape[1:]) for x in network(torch.randn(1, 3, *shape))] == [
+            (8, *size) for size in SHAPES[shape]
+        ]
+
+
+@pytest.mark.parametrize('arch', ARCHITECTURES)
+def test_no_dead_parameter(arch):
+    network = SpineNet(arch, filter_scale=0.1, block_repeats=1, endpoint_channels=8)
+    sum(x.mean() for x in network(torch.randn(2, 3, 130, 257))).backward()
+    assert [name for name, p in network.named_parameters() if p.grad is None] == []
+
+
+def test_stochastic_depth():
+    network = small(drop_path_rate=0.2)
+    rates = [node.block[1][0].drop_path.drop_prob for node in network.blocks.nodes]
+    assert rates == pytest.approx([0.2 * (i + 1) / 15 for i in range(15)])
+    network.eval()
+    image = torch.randn(1, 3, 128, 128)
+    assert all(map(torch.equal, network(image), network(image)))
+
+
+def test_dropblock():
+    pytest.importorskip('mmdet')
+    layer = dict(type='mmdet.DropBlock', drop_prob=0.5, block_size=3, warmup_iters=1)
+    network = small(dropblock=layer)
+    image = torch.randn(1, 3, 512, 512)
+    assert not torch.equal(network(image)[0], network(image)[0])
+    network.eval()
+    assert torch.equal(network(image)[0], network(image)[0])
+
+
+def test_a_table_from_a_config():
+    blocks = [(3, 'bottleneck', [0, 1]), (4, 'residual', [2]), (4, 'bottleneck', [2, 3], True),
+              dict(level=3, kind='bottleneck', inputs=[2, 4], output=True)]  # fmt: skip
+    network = small(blocks=blocks, out_levels=(3, 4)).eval()
+    assert network.out_strides == (8, 16)
+    assert [tuple(x.shape) for x in network(torch.randn(1, 3, 65, 65))] == [(1, 8, 9, 9), (1, 8, 5, 5)]
+
+
+def test_frozen_stem():
+    network = small(frozen_stages=0).train()
+    assert not any(p.requires_grad for p in network.stem.parameters())
+    assert not network.stem_blocks.training
+    assert network.blocks.training
+    assert all(p.requires_grad for p in network.endpoints.parameters())
+
+
+def test_compiles():
+    network = small().eval()
+    image = torch.randn(1, 3, 130, 257)
+    with torch.no_grad():
+        compiled = torch.compile(network, backend='eager', fullgraph=True)
+        assert all(map(torch.equal, compiled(image), network(image)))
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (dict(arch='50'), r"arch must be one of \['49S', .*, got '50'"),
+        (dict(out_levels=(2, 3, 4, 5)), r'out_levels asks for level 2, the table gives \[3, 4, 5, 6, 7\]'),
+        (dict(filter_scale=0.01), 'filter_scale 0.01 with alpha 0.5 leaves a convolution without a channel'),
+        (dict(pool_rule='max'), "pool_rule must be 'repeat' or 'single', got 'max'"),
+        (dict(block_repeats=0), 'block_repeats must be at least 1, got 0'),
+        (dict(blocks=[(3, 'bottleneck')]), r'block 2 must be \(level, kind, inputs, output\), got'),
+        (dict(blocks=[(3, 'bottleneck', [0, 2], True)]), r'block 2 \(level 3\): inputs must be earlier blocks'),
+    ],
+)
+def test_bad_input(options, message):
+    with pytest.raises(InputError, match=message):
+        SpineNet(**options)
