@@ -20,6 +20,7 @@ from mmlight.compat import (
     ops_fallback,
     packages,
     ssd_head,
+    timm,
 )
 from mmlight.compat.import_hook import on_import
 from mmlight.compat.wall import NotNeededError, Wall
@@ -35,6 +36,7 @@ WALLS: tuple[Wall, ...] = tuple(
         cpu_distributed,
         mmcv_version,
         ssd_head,
+        timm,
     )
     for wall in module.WALLS
 )

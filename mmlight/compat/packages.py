@@ -1,7 +1,8 @@
 """mmengine looks packages up through ``pkg_resources``, which setuptools 82 removed.
 
 Without it ``_base_ = 'mmdet::...'``, ``read_base()`` of another package and ``hub.get_config`` fail. The replacements
-ask ``importlib``.
+ask ``importlib``. The forks (onedl-*) do so too, but look for ``mmsegmentation``, whose distribution has another name
+there.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ def is_installed(package: str) -> bool:
     try:
         metadata.distribution(package)
     except metadata.PackageNotFoundError:
-        return _origin(package) is not None
+        return _origin(_known_module(package)) is not None
     return True
 
 
@@ -30,7 +31,13 @@ def package2module(package: str) -> str:
         ValueError: the distribution does not say.
         importlib.metadata.PackageNotFoundError: there is no such distribution.
     """
-    distribution = metadata.distribution(package)
+    try:
+        distribution = metadata.distribution(package)
+    except metadata.PackageNotFoundError:
+        module = _known_module(package)
+        if module == package or _origin(module) is None:
+            raise
+        return module
     names = (distribution.read_text('top_level.txt') or '').split()
     names += sorted({path.parts[0] for path in distribution.files or [] if path.name == '__init__.py'})
     for name in names:
@@ -49,6 +56,13 @@ def get_installed_path(package: str) -> str:
     return os.path.dirname(origin)
 
 
+def _known_module(package: str) -> str:
+    """The import name of a package of OpenMMLab, whatever distribution provides it; else ``package`` itself."""
+    from mmengine.config.utils import MODULE2PACKAGE
+
+    return next((module for module, known in MODULE2PACKAGE.items() if known == package), package)
+
+
 def _origin(module: str) -> str | None:
     try:
         spec = importlib.util.find_spec(module)
@@ -62,7 +76,8 @@ def _works(module: ModuleType) -> bool:
     if 'pkg_resources' in module.is_installed.__code__.co_names:
         return importlib.util.find_spec('pkg_resources') is not None
     try:  # some later versions return the folder above site-packages
-        return os.path.isfile(os.path.join(module.get_installed_path('mmengine'), '__init__.py'))
+        packages = ['mmengine', *(['mmsegmentation'] if importlib.util.find_spec('mmseg') else [])]
+        return all(os.path.isfile(os.path.join(module.get_installed_path(name), '__init__.py')) for name in packages)
     except Exception:
         return False
 
@@ -74,7 +89,7 @@ def _look_up(module: ModuleType) -> str:
         rebind(getattr(module, function.__name__), function)
         for function in (is_installed, get_installed_path, package2module)
     )
-    return f'packages are found without pkg_resources ({places} places)'
+    return f'packages are found by importlib ({places} places)'
 
 
 def _register(module: ModuleType) -> str:

@@ -212,6 +212,21 @@ def test_which_mmcv_is_accepted(version, relaxable):
     assert _is_relaxable(version) is relaxable
 
 
+def test_timm_beside_a_broken_torchvision_does_not_stop_mmseg(tmp_path):
+    (tmp_path / 'torchvision.py').write_text("raise RuntimeError('operator torchvision::nms does not exist')\n")
+    (tmp_path / 'timm.py').write_text('import torchvision\n')
+    code = f"""
+        import sys
+        sys.path.insert(0, r'{tmp_path}')
+        import mmlight
+        import mmseg.models
+        from mmlight.compat import status
+        assert 'timm' not in sys.modules
+        print([record.state for record in status() if record.name == 'timm'])
+    """
+    assert run(code, path=tmp_path).strip().endswith("['applied']")
+
+
 def test_broken_torchvision_and_absent_distutils_do_not_stop_a_runner(tmp_path):
     package = tmp_path / 'torchvision'
     package.mkdir()
