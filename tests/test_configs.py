@@ -142,6 +142,7 @@ def test_a_step_of_training_and_of_validation(path, sample, tmp_path):
     loss, _ = runner.model.parse_losses(losses)
     assert torch.isfinite(loss)
     loss.backward()
+    runner.build_optim_wrapper(cfg.optim_wrapper)
     trained = {name: p.grad for name, p in runner.model.named_parameters() if p.requires_grad}
     if not cfg.get('find_unused_parameters'):
         assert [name for name, grad in trained.items() if grad is None] == []

@@ -4,6 +4,24 @@ from mmcv.cnn import ConvModule
 from torch import Tensor, nn
 
 
+class SqueezeExcite(nn.Module):
+    """``x * sigmoid(conv(act(conv(mean over space of x))))`` (arXiv 1709.01507), both convolutions 1x1 with bias.
+
+    Args:
+        channels: Channels of the map.
+        squeezed: Channels in between.
+        act_cfg: Activation in between.
+    """
+
+    def __init__(self, channels: int, squeezed: int, act_cfg: dict):
+        super().__init__()
+        self.conv1 = ConvModule(channels, squeezed, 1, act_cfg=act_cfg)
+        self.conv2 = ConvModule(squeezed, channels, 1, act_cfg=dict(type='Sigmoid'))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.conv2(self.conv1(x.mean((2, 3), keepdim=True)))
+
+
 class MBConv(nn.Module):
     """1x1 expansion, depthwise convolution, 1x1 projection without activation, shortcut where the shapes agree
     (MobileNetV2, arXiv 1801.04381, Fig. 4d). Named as in mmdet's ``InvertedResidual``.
@@ -14,6 +32,7 @@ class MBConv(nn.Module):
         expand_ratio: Expansion; with 1 the first convolution is left out.
         kernel_size: Of the depthwise convolution.
         stride: Of the depthwise convolution.
+        se_channels: Width of a squeeze-and-excitation on the expanded map; 0 for none.
         conv_cfg: Convolution layers.
         norm_cfg: Normalisation layers.
         act_cfg: Activation.
@@ -26,6 +45,7 @@ class MBConv(nn.Module):
         expand_ratio: int,
         kernel_size: int,
         stride: int,
+        se_channels: int = 0,
         conv_cfg: dict | None = None,
         norm_cfg: dict = dict(type='BN'),
         act_cfg: dict = dict(type='ReLU6'),
@@ -40,9 +60,10 @@ class MBConv(nn.Module):
         self.depthwise_conv = ConvModule(
             width, width, kernel_size, stride, kernel_size // 2, groups=width, act_cfg=act_cfg, **layers
         )
+        self.se = SqueezeExcite(width, se_channels, act_cfg) if se_channels else nn.Identity()
         self.linear_conv = ConvModule(width, out_channels, 1, act_cfg=None, **layers)
 
     def forward(self, x: Tensor) -> Tensor:
         """``(N, in_channels, H, W)`` to ``(N, out_channels, H / stride, W / stride)``, rounded up."""
-        result = self.linear_conv(self.depthwise_conv(self.expand_conv(x)))
+        result = self.linear_conv(self.se(self.depthwise_conv(self.expand_conv(x))))
         return x + result if self.shortcut else result
