@@ -2,10 +2,11 @@
 
 import pytest
 import torch
+from mmengine.registry import init_default_scope
 
 from mmlight.analysis.complexity import measure
 from mmlight.errors import InputError
-from mmlight.models.backbones import SpineNet
+from mmlight.models.backbones import SpineNet, SpineNetMBConv
 from mmlight.models.backbones.spinenet import ARCHITECTURES
 
 BACKBONES = {
@@ -119,3 +120,48 @@ def test_compiles():
 def test_bad_input(options, message):
     with pytest.raises(InputError, match=message):
         SpineNet(**options)
+
+
+@pytest.mark.parametrize(
+    ('arch', 'side', 'parameters', 'macs'),
+    [('49XS', 256, 0.873, 0.166), ('49S', 384, 1.031, 0.496), ('49', 384, 2.338, 0.981)],
+)
+def test_mobile_size_and_cost(arch, side, parameters, macs):
+    """With the head of spinenet spec 2.9: four separable convolutions a branch, 91 classes."""
+    mmdet_heads = pytest.importorskip('mmlight.models.det')
+    init_default_scope('mmdet')
+    backbone = SpineNetMBConv(arch)
+    network = torch.nn.Sequential(
+        backbone,
+        mmdet_heads.EfficientDetHead(
+            91,
+            backbone.out_channels[0],
+            4,
+            anchor_generator=dict(
+                type='AnchorGenerator',
+                octave_base_scale=3,
+                scales_per_octave=3,
+                ratios=[1, 0.5, 2],
+                strides=[8, 16, 32, 64, 128],
+            ),
+            loss_cls=dict(type='FocalLoss', use_sigmoid=True),
+        ),
+    )
+    found = measure(network.to('meta'), (side, side))
+    assert found.parameters / 1e6 == pytest.approx(parameters, abs=6e-4)
+    assert found.macs / 1e9 == pytest.approx(macs, rel=4e-3)
+
+
+@pytest.mark.parametrize('shape', SHAPES)
+def test_mobile_takes_any_image_size(shape):
+    network = SpineNetMBConv('49XS').eval()
+    with torch.no_grad():
+        assert [tuple(x.shape[2:]) for x in network(torch.randn(1, 3, *shape))] == SHAPES[shape]
+
+
+def test_mobile_has_no_dead_parameter():
+    network = SpineNetMBConv('49XS')
+    sum(x.mean() for x in network(torch.randn(2, 3, 130, 257))).backward()
+    assert [name for name, p in network.named_parameters() if p.grad is None] == []
+    with pytest.raises(InputError, match=r"arch must be one of \['49XS', .*, got '96'"):
+        SpineNetMBConv('96')
