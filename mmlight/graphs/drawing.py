@@ -28,9 +28,11 @@ COLOURS = {
 }
 
 
-def columns(graph: FeatureGraph) -> list[int]:
+def columns(graph: FeatureGraph, compact: bool = True) -> list[int]:
     """The column of every feature in a drawing: inputs in 0, a node right of all that it reads, and no two features of
-    a level in one column."""
+    a level in one column. Not compact: one column a feature."""
+    if not compact:
+        return list(range(len(graph.levels)))
     result = [graph.inputs[:index].count(level) for index, level in enumerate(graph.inputs)]
     for node in graph.nodes:
         own_level = [result[i] for i, level in enumerate(graph.levels[: len(result)]) if level == node.level]
@@ -44,6 +46,7 @@ def draw(
     graphs: FeatureGraph | Mapping[str, FeatureGraph],
     path: str | os.PathLike | None = None,
     per_row: int = 4,
+    compact: bool = True,
 ) -> Figure:
     """Draw one graph, or several side by side with their titles.
 
@@ -54,6 +57,7 @@ def draw(
         graphs: A graph, or title to graph.
         path: Picture to write, its suffix names the format; none without.
         per_row: Graphs in a row of the picture.
+        compact: Put features into one column where they fit; else each has its own, as in the figures of SpineNet.
 
     Raises:
         InputError: no graph was given.
@@ -65,17 +69,19 @@ def draw(
         raise InputError('draw: no graph was given')
     # one coordinate system for all, so that a node has the same size everywhere
     titles = list(graphs)
+    spans = {title: max(columns(graph, compact)) for title, graph in graphs.items()}
     rows = [titles[start : start + per_row] for start in range(0, len(titles), per_row)]
     heights = [max(_levels(graphs[title]) for title in row) + 1.2 for row in rows]
-    widths = [sum(max(columns(graphs[title])) + 2.2 for title in row) for row in rows]
+    widths = [sum(spans[title] + 2.2 for title in row) for row in rows]
     figure = Figure(figsize=(max(0.75 * max(widths), 4.5), 0.75 * sum(heights) + 0.4), layout='constrained')
     axes = figure.add_subplot()
     y = sum(heights)
     for row, height in zip(rows, heights, strict=True):
         x, y = 0.0, y - height
         for title in row:
-            _draw_one(axes, graphs[title], title, x + 1, y + height - _levels(graphs[title]) - 0.5)
-            x += max(columns(graphs[title])) + 2.2
+            graph = graphs[title]
+            _draw_one(axes, graph, columns(graph, compact), title, x + 1, y + height - _levels(graph) - 0.5)
+            x += spans[title] + 2.2
     axes.set(xlim=(0, max(widths)), ylim=(0, sum(heights)), aspect='equal')
     axes.axis('off')
     used = {node.merge for graph in graphs.values() for node in graph.nodes}
@@ -89,11 +95,11 @@ def _levels(graph: FeatureGraph) -> int:
     return max(graph.levels) - min(graph.levels) + 1
 
 
-def _draw_one(axes: Axes, graph: FeatureGraph, title: str, left: float, bottom: float) -> None:
+def _draw_one(axes: Axes, graph: FeatureGraph, xs: list[int], title: str, left: float, bottom: float) -> None:
     from matplotlib.patches import Circle, FancyArrowPatch
 
     low, high = min(graph.levels), max(graph.levels)
-    spots = [(left + column, bottom + level - low) for column, level in zip(columns(graph), graph.levels, strict=True)]
+    spots = [(left + column, bottom + level - low) for column, level in zip(xs, graph.levels, strict=True)]
     circles = []
     for index, (x, y) in enumerate(spots):
         node = graph.nodes[index - len(graph.inputs)] if index >= len(graph.inputs) else None

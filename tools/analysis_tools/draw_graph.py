@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mmlight.arguments import Parser
 from mmlight.errors import InputError, exit_on_input_error
-from mmlight.graphs import BUILDERS, FeatureGraph, draw, nas_fpn, repeat, to_dot
+from mmlight.graphs import BUILDERS, FeatureGraph, draw, nas_fpn, repeat, scale_permuted, to_dot
 
 PUBLISHED = {
     'fpn': ('FPN', BUILDERS['fpn']),
@@ -19,6 +19,12 @@ PUBLISHED = {
     'nas_fpn_mmdet': ('NAS-FPN in mmdet', lambda: nas_fpn('mmdet')),
     'bifpn': ('BiFPN', BUILDERS['bifpn']),
     'fully_connected': ('Fully connected', BUILDERS['fully_connected']),
+    'spinenet-49': ('SpineNet-49', scale_permuted.SPINENET_49.graph),
+    'spinenet-mobile': ('SpineNet mobile', scale_permuted.SPINENET_MOBILE.graph),
+    'r0-sp53': ('R0-SP53', scale_permuted.R0_SP53.graph),
+    'r23-sp30': ('R23-SP30', scale_permuted.R23_SP30.graph),
+    'hourglass': ('Hourglass', scale_permuted.HOURGLASS.graph),
+    'fish': ('Fish', scale_permuted.FISH.graph),
 }
 
 
@@ -40,13 +46,15 @@ def main() -> None:
     parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument('graphs', nargs='+', metavar='GRAPH', help=f'{", ".join(PUBLISHED)}, or a JSON file')
     parser.add_argument('--repeat', type=int, default=1, metavar='N', help='copies, one after the other')
+    parser.add_argument('--per-row', type=int, default=4, metavar='N', help='graphs side by side')
+    parser.add_argument('--spread', action='store_true', help='one column a feature')
     parser.add_argument('--out', type=Path, required=True, help='picture (.png, .pdf, .svg), or .dot for one graph')
     args = parser.parse_args()
     graphs = {title: repeat(graph, args.repeat) for title, graph in map(find, args.graphs)}
     if not args.out.parent.is_dir():
         raise InputError(f'--out {args.out}: no such folder')
     if args.out.suffix != '.dot':
-        draw(graphs, args.out)
+        draw(graphs, args.out, args.per_row, compact=not args.spread)
     elif len(graphs) == 1:
         args.out.write_text(to_dot(*graphs.values()))
     else:

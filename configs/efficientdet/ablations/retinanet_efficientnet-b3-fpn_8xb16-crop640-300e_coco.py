@@ -11,7 +11,7 @@ model = dict(
         in_channels=[48, 136, 384],
         out_channels=256,
         start_level=0,
-        add_extra_convs='on_input',
+        add_extra_convs='on_output',
         num_outs=5,
     ),
     bbox_head=dict(

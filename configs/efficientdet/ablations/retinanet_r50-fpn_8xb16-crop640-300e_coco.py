@@ -21,7 +21,7 @@ model = dict(
         in_channels=[256, 512, 1024, 2048],
         out_channels=256,
         start_level=1,
-        add_extra_convs='on_input',
+        add_extra_convs='on_output',
         num_outs=5,
     ),
     bbox_head=dict(
