@@ -114,6 +114,8 @@ def shrunk(path: Path, sample: Path) -> Config:
     cfg.model.backbone.pop('init_cfg', None)
     head = cfg.model.roi_head.bbox_head if 'roi_head' in cfg.model else cfg.model.bbox_head
     head.num_classes = len(metainfo['classes'])
+    if 'mask_head' in cfg.model.get('roi_head', {}):
+        cfg.model.roi_head.mask_head.num_classes = head.num_classes
     return cfg
 
 

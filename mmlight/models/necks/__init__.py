@@ -1,7 +1,8 @@
 """Necks, one file each."""
 
 from mmlight.models.necks.graph_fpn import BiFPN, GraphFPN
+from mmlight.models.necks.level_mean import LevelMean
 from mmlight.models.necks.nas_fpn import NASFPN
 from mmlight.models.necks.thundernet_neck import ThunderNetNeck
 
-__all__ = ['NASFPN', 'BiFPN', 'GraphFPN', 'ThunderNetNeck']
+__all__ = ['NASFPN', 'BiFPN', 'GraphFPN', 'LevelMean', 'ThunderNetNeck']

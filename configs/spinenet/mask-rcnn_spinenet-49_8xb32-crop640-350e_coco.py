@@ -1,0 +1,22 @@
+# Mask R-CNN, SpineNet-49, protocol B of arXiv 1912.05027.
+_base_ = [
+    '../_base_/models/mask_rcnn_spinenet.py',
+    '../_base_/datasets/coco_instance_512.py',
+    '../_base_/schedules/spinenet_350e.py',
+    '../_base_/default_runtime_det.py',
+]
+size = 640
+
+model = dict(
+    data_preprocessor=dict(pad_size_divisor=size),
+)
+
+train_pipeline = _base_.train_pipeline
+train_pipeline[2].update(scale=(size, size), ratio_range=(0.5, 2.0))
+train_pipeline[3].update(crop_size=(size, size))
+test_pipeline = _base_.test_pipeline
+test_pipeline[1].update(scale=(size, size))
+train_dataloader = dict(batch_size=32, dataset=dict(pipeline=train_pipeline))
+val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+test_dataloader = val_dataloader
+optim_wrapper = dict(clip_grad=None)
