@@ -15,7 +15,8 @@ class LevelMean(BaseModule):
     """The mean over levels and space: the place of global average pooling behind a pyramid.
 
     Each level is upsampled (nearest) to the next finer one and added to it; the sum, divided by the number of levels,
-    is averaged over space. Usable as the neck of mmpretrain's ``ImageClassifier``, whose head reads the last of a tuple.
+    is averaged over space. Usable as the neck of mmpretrain's ``ImageClassifier``: its head reads the last of a
+    tuple.
     """
 
     def forward(self, inputs: Sequence[Tensor]) -> tuple[Tensor]:
