@@ -1,5 +1,6 @@
 # Segmentation variant (arXiv 1911.09070, Sec. 5.2): EfficientNet-B4, three BiFPN cells of 128 channels on levels 2 to
-# 7, a head of 256 channels on level 2 only. Not published: the recipe and the head's convolutions (here separable).
+# 7, a head of 256 channels on level 2 only. Not published: the recipe and the head's convolutions (here mmseg's
+# separable ones, with ReLU).
 _base_ = [
     '../_base_/datasets/voc12_seg_512.py',
     '../_base_/schedules/poly_40k.py',

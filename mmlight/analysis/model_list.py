@@ -61,6 +61,8 @@ def list_models(
 ) -> list[Entry]:
     """The shipped configs whose name matches the glob ``pattern``, sorted by family and name.
 
+    A pattern without wildcards matches the names that begin with it.
+
     Args:
         measure: count parameters and MACs of each, too, at ``shape`` or at the size of its test pipeline.
 
@@ -72,7 +74,8 @@ def list_models(
     configs = shipped_configs()
     entries = {name: Entry(name, path.parent.name) for name, path in configs.items()}
     entries |= {entry.name: entry for entry in _read_index(index)}
-    found = [entry for entry in entries.values() if fnmatch(entry.name, pattern)]
+    plain = not set(pattern) & set('*?[')
+    found = [entry for entry in entries.values() if fnmatch(entry.name, f'{pattern}*' if plain else pattern)]
     if not found:
         raise InputError(f'pattern {pattern!r}: matches none of the {len(entries)} shipped configs')
     found.sort(key=lambda entry: (entry.family.lower(), entry.name))
@@ -168,7 +171,9 @@ def _counted(entry: Entry, shape: tuple[int, int] | None) -> Entry:
 
 
 def _millions(value: float | None) -> str:
-    return '' if value is None else f'{value / 1e6:,.2f} M'
+    if value is None:
+        return ''
+    return f'{value / 1e9:,.4g} G' if value >= 1e9 else f'{value / 1e6:,.4g} M'
 
 
 def _metrics(values: dict[str, dict[str, float]]) -> str:

@@ -64,7 +64,9 @@ def draw(
     """
     from matplotlib.figure import Figure
 
-    graphs = {'': graphs} if isinstance(graphs, FeatureGraph) else dict(graphs)
+    graphs = {'': graphs} if isinstance(graphs, FeatureGraph) else graphs
+    if not isinstance(graphs, Mapping) or not all(isinstance(graph, FeatureGraph) for graph in graphs.values()):
+        raise InputError(f'draw: needs a graph, or a dict of title to graph, got {graphs!r}')
     if not graphs:
         raise InputError('draw: no graph was given')
     # one coordinate system for all, so that a node has the same size everywhere
@@ -85,7 +87,8 @@ def draw(
     axes.set(xlim=(0, max(widths)), ylim=(0, sum(heights)), aspect='equal')
     axes.axis('off')
     used = {node.merge for graph in graphs.values() for node in graph.nodes}
-    _legend(figure, [merge for merge in COLOURS if merge in used])
+    plain = any(node.block is None for graph in graphs.values() for node in graph.nodes)
+    _legend(figure, [merge for merge in COLOURS if merge in used], plain)
     if path is not None:
         figure.savefig(path, dpi=120)
     return figure
@@ -138,7 +141,7 @@ def _draw_one(axes: Axes, graph: FeatureGraph, xs: list[int], title: str, left: 
         axes.text(left - 0.45, bottom + level - low, f'P{level}', ha='right', va='center', fontsize=9)
 
 
-def _legend(figure: Figure, merges: list[str]) -> None:
+def _legend(figure: Figure, merges: list[str], plain: bool) -> None:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
@@ -151,12 +154,18 @@ def _legend(figure: Figure, merges: list[str]) -> None:
         for colour, label in ((COARSER, 'to a coarser level'), (FINER, 'to a finer level'))
     ]
     handles.append(Patch(facecolor='white', edgecolor='black', linewidth=2.2, label='output'))
-    figure.legend(handles=handles, loc='outside lower center', ncols=min(len(handles), 7), fontsize=8, frameon=False)
+    if plain:
+        handles.append(Patch(facecolor='white', edgecolor='black', linestyle='--', label='merge only'))
+    fitting = max(1, int(figure.get_figwidth() / 1.5))  # inches of a label
+    figure.legend(
+        handles=handles, loc='outside lower center', ncols=min(len(handles), fitting), fontsize=8, frameon=False
+    )
 
 
 def to_dot(graph: FeatureGraph, name: str = 'features') -> str:
     """The graph in Graphviz' DOT language: one rank a level, the finest at the bottom, a node's colour is its merge."""
-    lines = [f'digraph "{name}" {{', '  rankdir=TB; node [shape=circle, style=filled];']
+    quoted = name.replace('"', '\\"')
+    lines = [f'digraph "{quoted}" {{', '  rankdir=TB; node [shape=circle, style=filled];']
     for index in range(len(graph.levels)):
         node = graph.nodes[index - len(graph.inputs)] if index >= len(graph.inputs) else None
         colour = COLOURS[node.merge] if node else INPUT_COLOUR

@@ -45,6 +45,13 @@ class Node:
     block: str | None = 'conv'
     leftovers: tuple[int, ...] = ()
 
+    def __post_init__(self):
+        for name in ('inputs', 'leftovers'):
+            values = _sequence(f'{name} of a node', getattr(self, name))
+            if not all(type(value) is int for value in values):
+                raise InputError(f'feature graph: {name} of a node must be integers, got {list(values)}')
+            object.__setattr__(self, name, values)
+
     @property
     def sources(self) -> tuple[int, ...]:
         """All features that the node reads."""
@@ -71,6 +78,8 @@ class FeatureGraph:
     outputs: tuple[int, ...]
 
     def __post_init__(self):
+        for name in ('inputs', 'nodes', 'outputs'):
+            object.__setattr__(self, name, _sequence(name, getattr(self, name)))
         _check_inputs(self.inputs)
         for position, node in enumerate(self.nodes):
             _check_node(self, position, node)
@@ -119,8 +128,8 @@ class FeatureGraph:
         if not isinstance(content, Mapping) or set(content) != {'inputs', 'nodes', 'outputs'}:
             found = sorted(content) if isinstance(content, Mapping) else repr(content)
             raise InputError(f'feature graph: needs a dict with inputs, nodes and outputs, got {found}')
-        nodes = tuple(_node(position, node) for position, node in enumerate(content['nodes']))
-        return cls(_indices('inputs', content['inputs']), nodes, _indices('outputs', content['outputs']))
+        nodes = tuple(_node(position, node) for position, node in enumerate(_sequence('nodes', content['nodes'])))
+        return cls(content['inputs'], nodes, content['outputs'])
 
 
 def _node(position: int, content: Mapping | Sequence | Node) -> Node:
@@ -138,14 +147,12 @@ def _node(position: int, content: Mapping | Sequence | Node) -> Node:
             f'feature graph: node {position} must be a dict with level, inputs and optionally {", ".join(keys[2:])}, '
             f'or a list of them in this order, got {content!r}'
         )
-    for key in ('inputs', 'leftovers'):
-        values[key] = _indices(f'node {position}: {key}', values.get(key, ()))
     return Node(**values)
 
 
-def _indices(what: str, values: Iterable) -> tuple[int, ...]:
+def _sequence(what: str, values: Iterable) -> tuple:
     if not isinstance(values, Iterable) or isinstance(values, (str, Mapping)):
-        raise InputError(f'feature graph: {what} must be a list of integers, got {values!r}')
+        raise InputError(f'feature graph: {what} must be a list, got {values!r}')
     return tuple(values)
 
 

@@ -41,7 +41,7 @@ def test_published_and_measured_figures_stay_apart(index):
     header, _, row = table([entry]).splitlines()
     assert header.index('published') == row.index('COCO: box AP 19.2')
     assert header.index('measured here') == row.index('sample: box AP50 0.5')
-    assert '262.00 M' in row
+    assert '262 M' in row
     assert 'counted' not in header
 
 
@@ -82,3 +82,9 @@ def test_bad_input(index):
     metafile.unlink()
     with pytest.raises(InputError, match=r'metafile.yml: cannot be read'):
         list_models(index=index)
+
+
+def test_a_pattern_without_wildcards_is_a_beginning():
+    names = [entry.name for entry in list_models('efficientdet_lite3')]
+    assert names == ['efficientdet_lite3_8xb16-crop512-300e_coco', 'efficientdet_lite3x_8xb16-crop640-300e_coco']
+    assert [entry.name for entry in list_models('*lite3x*')] == names[1:]

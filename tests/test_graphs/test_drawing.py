@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.patches import Circle, FancyArrowPatch
 
 from mmlight.errors import InputError
@@ -38,7 +39,22 @@ def test_one_colour_per_merge():
     assert len(set(COLOURS.values())) == len(MERGES)
 
 
+@pytest.mark.parametrize('graph', [fpn(), nas_fpn('mmdet'), bifpn(0, 19)], ids=['narrow', 'mmdet', 'high'])
+def test_the_legend_is_inside_the_picture(graph):
+    figure = draw(graph)
+    FigureCanvasAgg(figure).draw()
+    (legend,) = figure.legends
+    box, whole = legend.get_window_extent(), figure.bbox
+    assert whole.x0 <= box.x0
+    assert box.x1 <= whole.x1
+    assert whole.y0 <= box.y0
+    labels = {text.get_text() for text in legend.get_texts()}
+    assert ('merge only' in labels) == any(node.block is None for node in graph.nodes)
+
+
 def test_nothing_to_draw():
+    with pytest.raises(InputError, match=r'needs a graph, or a dict of title to graph, got .bifpn.'):
+        draw('bifpn')
     with pytest.raises(InputError, match='no graph was given'):
         draw({})
 

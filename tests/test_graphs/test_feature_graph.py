@@ -151,7 +151,9 @@ def test_the_graph_that_is_broken_below_is_a_graph():
         (broken(outputs=[4, 9]), r'feature 9 cannot come out, the features are 0 to 5'),
         (broken(outputs=[]), r'outputs must name at least one'),
         (broken(inputs=[]), r'inputs must be one or more levels'),
-        (broken(inputs='345'), r"inputs must be a list of integers, got '345'"),
+        (broken(inputs='345'), r"inputs must be a list, got '345'"),
+        (broken(nodes=5), 'nodes must be a list, got 5'),
+        (broken(**nodes(1, 3, [[0]])), r'inputs of a node must be integers, got \[\[0\]\]'),
         (broken(nodes=[[4]]), r'node 0 must be a dict .* or a list .* got \[4\]'),
         (broken(nodes=[{'level': 4, 'inputs': [0], 'op': 'sum'}]), r'node 0 must be a dict'),
         ({'inputs': [3]}, r"needs a dict with inputs, nodes and outputs, got \['inputs'\]"),
@@ -161,6 +163,10 @@ def test_the_graph_that_is_broken_below_is_a_graph():
 def test_what_is_wrong_is_named(content, message):
     with pytest.raises(InputError, match=message):
         FeatureGraph.from_dict(content)
+
+
+def test_lists_are_as_good_as_tuples():
+    assert FeatureGraph([3, 4], [Node(3, [0, 1])], [2]) == FeatureGraph((3, 4), (Node(3, (0, 1)),), (2,))
 
 
 def test_unknown_names():

@@ -12,6 +12,7 @@ from mmengine.structures import InstanceData
 from mmlight.analysis.complexity import build, measure
 from mmlight.engine.config import load_config
 from mmlight.errors import InputError
+from mmlight.graphs import bifpn
 from mmlight.models.backbones import EfficientNetLite
 from mmlight.models.det import EfficientDetHead
 from mmlight.models.det.efficientdet_scaling import EFFICIENTDETS, by_formula, model_config
@@ -246,7 +247,7 @@ def test_any_graph(graph):
 
 def test_a_graph_from_a_config():
     graph = dict(inputs=[3, 4, 5], nodes=[[5, [2, 1]], [4, [1, 3], 'fast'], [3, [0, 4]]], outputs=[5, 4, 3])
-    neck = GraphFPN([8, 12, 16], 24, graph, end_level=5)
+    neck = GraphFPN([8, 12, 16], 24, graph)
     assert [tuple(x.shape[1:]) for x in neck(inputs())] == [(24, 16, 16), (24, 8, 8), (24, 4, 4)]
 
 
@@ -264,14 +265,25 @@ def test_checkpointing_changes_nothing():
             x.grad = None
     for ours, theirs in zip(*gradients, strict=True):
         assert torch.allclose(ours, theirs, rtol=1e-5, atol=1e-6)
+    assert_equal_after_a_step(plain, lean)
+
+
+def assert_equal_after_a_step(plain, lean):
+    for (name, ours), theirs in zip(plain.named_parameters(), lean.parameters(), strict=True):
+        assert torch.allclose(ours.grad, theirs.grad, rtol=1e-4, atol=1e-5), name
+    for (name, ours), theirs in zip(plain.named_buffers(), lean.buffers(), strict=True):
+        assert torch.allclose(ours, theirs), name
+        assert not name.endswith('num_batches_tracked') or ours == 1, name
 
 
 def test_head_checkpointing_changes_nothing():
     plain, lean = head(), head(with_cp=True)
     lean.load_state_dict(plain.state_dict())
     features = [torch.randn(2, 64, 8 >> i or 1, 8 >> i or 1, requires_grad=True) for i in range(5)]
-    for ours, theirs in zip(plain.train()(features), lean.train()(features), strict=True):
-        assert all(map(torch.allclose, ours, theirs))
+    for model in (plain, lean):
+        scores, deltas = model.train()(features)
+        sum(x.square().sum() for x in (*scores, *deltas)).backward()
+    assert_equal_after_a_step(plain, lean)
 
 
 def test_no_unused_parameter():
@@ -288,7 +300,8 @@ def test_compiles_and_exports():
     expected = neck(maps)
     compiled = torch.compile(neck, backend='eager', fullgraph=True)(maps)
     exported = torch.export.export(neck, (maps,)).module()(maps)
-    for result in (compiled, exported):
+    traced = torch.jit.trace(neck, (maps,))(maps)
+    for result in (compiled, exported, traced):
         assert all(map(torch.equal, result, expected))
 
 
@@ -301,8 +314,20 @@ def test_compiles_and_exports():
         (dict(in_channels=[8, 12, 16, 20, 24, 28]), 'in_channels has 6 entries for 5 levels from 3 to 7'),
         (dict(start_level=7), 'low < high, got 7 to 7'),
         (
-            dict(graph=dict(inputs=[3, 5], nodes=[[4, [0, 1]], [3, [0, 2]]], outputs=[3, 2])),
-            r'comes out|consecutive levels from 3, got \(3, 5\)',
+            dict(graph=dict(inputs=[3, 5], nodes=[[3, [0, 1]], [4, [1, 2]]], outputs=[2, 3])),
+            r'consecutive levels from 3, got \(3, 5\)',
+        ),
+        (dict(in_channels=64), 'in_channels must be a list of positive integers, got 64'),
+        (dict(in_channels=[8, 0]), r'in_channels must be a list of positive integers, got \[8, 0\]'),
+        (dict(out_channels='24'), "out_channels must be a positive integer, got '24'"),
+        (dict(graph=bifpn(3, 7), end_level=6), 'end_level is 6, but the graph ends at level 7'),
+        (
+            dict(graph=dict(inputs=[3, 4, 5], nodes=[[3, [0, 2]]], outputs=[3])),
+            'no node of the graph reads the input of level 4',
+        ),
+        (
+            dict(graph=dict(inputs=[3, 4], nodes=[[3, [0, 1], 'sum', 'mbconv']], outputs=[2]), in_channels=[8]),
+            r"blocks are 'conv' or None, got \['mbconv'\]",
         ),
         (
             dict(graph=dict(inputs=[3, 4, 5], nodes=[[3, [0, 1, 2]]], outputs=[3]), num_cells=2),
@@ -321,7 +346,30 @@ def test_maps_that_do_not_fit():
         neck(inputs((8, 12)))
     with pytest.raises(InputError, match='image is too small, level 6 has one cell and level 7 would vanish'):
         neck(inputs(side=8))
+    with pytest.raises(InputError, match='in_channels is 64, but the neck gives 32 channels'):
+        head()([torch.randn(1, 32, 2, 2)] * 5)
     with pytest.raises(InputError, match='the neck gives 6 levels, the anchor generator has strides for 5'):
         EfficientDetHead(**{k: v for k, v in config('d0').model.bbox_head.items() if k != 'type'})(
             [torch.randn(1, 64, 2, 2)] * 6
         )
+
+
+@pytest.mark.parametrize(
+    'act_cfg', [None, dict(type='Swish'), dict(type='GELU'), dict(type='PReLU'), dict(type='ReLU6')]
+)
+def test_any_activation(act_cfg):
+    maps = inputs()
+    before = [x.detach().clone() for x in maps]
+    GraphFPN([8, 12, 16], 24, 'fpn', act_cfg=act_cfg)(maps)
+    assert all(map(torch.equal, maps, before)), 'what comes in is not written over'
+
+
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
+def test_mixed_precision(dtype):
+    neck = BiFPN((8, 12, 16), 24, num_cells=1)
+    with torch.autocast('cpu', dtype):
+        outputs = neck(inputs())
+        loss = sum(x.float().square().mean() for x in outputs)
+    loss.backward()
+    assert {x.dtype for x in outputs} <= {dtype, torch.float32}
+    assert all(torch.isfinite(p.grad).all() for p in neck.parameters())

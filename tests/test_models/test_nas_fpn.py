@@ -103,6 +103,7 @@ def test_cells_that_a_search_found():
     [
         (dict(attention='max'), "attention must be 'tf' or 'mmdet', got 'max'"),
         (dict(stack_times=0), 'stack_times must be an integer of at least 1, got 0'),
+        (dict(graph=nas_fpn(), attention='mmdet'), "attention is 'mmdet', but the graph has the merge 'attention'"),
         (dict(in_channels=[1] * 6), 'in_channels has 6 entries for 5 levels'),
         (dict(graph=FeatureGraph((3, 4), (Node(3, (0, 1)),), (2,))), r'a stack must return .* \(3, 4\), got \(3,\)'),
     ],
@@ -121,3 +122,14 @@ def test_compiles():
 
 def test_published_graph_is_the_default():
     assert NASFPN([6, 10, 14], 8, 1).stacks[0].graph == nas_fpn()
+
+
+def test_checkpointing_changes_nothing():
+    plain, lean = NASFPN([6, 10, 14], 8, 2), NASFPN([6, 10, 14], 8, 2, with_cp=True)
+    lean.load_state_dict(plain.state_dict())
+    maps = [torch.randn(2, c, 16 >> i, 16 >> i) for i, c in enumerate((6, 10, 14))]
+    for neck in (plain, lean):
+        sum(x.square().mean() for x in neck(maps)).backward()
+    for ours, theirs in zip(plain.parameters(), lean.parameters(), strict=True):
+        assert torch.allclose(ours.grad, theirs.grad, rtol=1e-4, atol=1e-6)
+    assert all(map(torch.allclose, plain.buffers(), lean.buffers()))

@@ -41,6 +41,8 @@ def check(weights: dict[str, torch.Tensor], config: Path, model: str, num_classe
 
 def main() -> None:
     args = parse_args()
+    if args.num_classes < 1:
+        raise InputError(f'--num-classes: must be at least 1, got {args.num_classes}')
     content = load(args.source, 'SRC')
     ema = content.get('state_dict_ema')  # of timm's trainings: the averaged weights are the better ones
     content = {'state_dict': ema or content.get('state_dict') or content.get('model') or content}
@@ -60,7 +62,11 @@ def main() -> None:
 
     averaged = ' (averaged weights)' if ema else ''
     print(f'{args.target}: {len(weights)} tensors of {model} from the layout of {layout}{averaged}')
-    print(f'The config that takes them: configs/efficientdet/{config.name}, with load_from={args.target!r}')
+    classes = '' if args.num_classes == 80 else f' model.bbox_head.num_classes={args.num_classes}'
+    print(
+        f'The config that takes them: configs/efficientdet/{config.name} --cfg-options load_from={args.target}{classes}'
+        ' model.bbox_head.anchor_generator.type=mmlight.AspectPairAnchorGenerator'
+    )
     if layout == 'yaed':
         print(
             'warning: yaed pads its max pooling with 0 where mmlight pads with -inf (as the authors of EfficientDet): '

@@ -8,10 +8,9 @@ from mmdet.models.dense_heads.anchor_head import AnchorHead
 from mmdet.models.task_modules.prior_generators import AnchorGenerator
 from mmengine.model import bias_init_with_prob
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from mmlight.errors import InputError
-from mmlight.models.layers import SeparableConv
+from mmlight.models.layers import SeparableConv, recomputed
 from mmlight.registry import MODELS, TASK_UTILS
 
 
@@ -39,7 +38,8 @@ class EfficientDetHead(AnchorHead):
         kwargs: Those of mmdet's ``AnchorHead``.
 
     Raises:
-        InputError: from ``forward``, if the number of levels is not that of the anchor generator.
+        InputError: from ``forward``, if the number of levels is not that of the anchor generator, or other channels
+            come in.
     """
 
     def __init__(
@@ -93,6 +93,10 @@ class EfficientDetHead(AnchorHead):
                 f'EfficientDetHead: the neck gives {len(x)} levels, the anchor generator has strides for '
                 f'{self.prior_generator.num_levels}'
             )
+        if x[0].shape[1] != self.in_channels:
+            raise InputError(
+                f'EfficientDetHead: in_channels is {self.in_channels}, but the neck gives {x[0].shape[1]} channels'
+            )
         branches = (
             (self.cls_convs, self.cls_bns, self.cls_pred),
             (self.reg_convs, self.reg_bns, self.reg_pred),
@@ -109,7 +113,7 @@ class EfficientDetHead(AnchorHead):
             return last(x)
 
         if self.with_cp and self.training and x.requires_grad:
-            return checkpoint(run, x, use_reentrant=False)
+            return recomputed(self, run, x)
         return run(x)
 
     def get_targets(self, *args, **kwargs) -> tuple:

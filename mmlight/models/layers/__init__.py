@@ -1,5 +1,6 @@
 """Bricks that two or more models use."""
 
+from mmlight.models.layers.checkpointing import recomputed
 from mmlight.models.layers.fusion_cell import ConvNorm, fusion_cell
 from mmlight.models.layers.graph_executor import GraphExecutor, level_sizes
 from mmlight.models.layers.mbconv import MBConv
@@ -23,5 +24,6 @@ __all__ = [
     'fusion_cell',
     'level_sizes',
     'max_pool_same',
+    'recomputed',
     'resize',
 ]

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from mmcv.cnn import build_activation_layer, build_norm_layer
 from torch import Tensor, nn
 
+from mmlight.errors import InputError
 from mmlight.graphs import FeatureGraph
 from mmlight.models.layers.graph_executor import GraphExecutor
 from mmlight.models.layers.merges import build_merge
@@ -33,7 +34,7 @@ class ConvNorm(nn.Module):
 class FusionBlock(ConvNorm):
     """Activation, 3x3 convolution, norm: what follows a merge."""
 
-    def __init__(self, channels: int, separable: bool, bias: bool, norm_cfg: dict, act_cfg: dict):
+    def __init__(self, channels: int, separable: bool, bias: bool, norm_cfg: dict, act_cfg: dict | None):
         conv = (
             SeparableConv(channels, channels, bias)
             if separable
@@ -41,7 +42,9 @@ class FusionBlock(ConvNorm):
         )
         super().__init__(conv, channels, norm_cfg)
         # not in place: a node with one input merges nothing, and its input has other readers
-        self.act = build_activation_layer({**act_cfg, 'inplace': False})
+        self.act = nn.Identity() if act_cfg is None else build_activation_layer(act_cfg)
+        if hasattr(self.act, 'inplace'):
+            self.act.inplace = False
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(self.act(x))
@@ -65,7 +68,7 @@ def fusion_cell(
     separable: bool,
     bias: bool,
     norm_cfg: dict,
-    act_cfg: dict,
+    act_cfg: dict | None,
     overlap: int,
 ) -> GraphExecutor:
     """The executor of a pyramid neck's graph.
@@ -77,10 +80,16 @@ def fusion_cell(
         separable: Separable 3x3 convolutions after the merges; full ones without.
         bias: Bias of the convolutions.
         norm_cfg: Normalisation layers.
-        act_cfg: Activation before the 3x3 convolutions.
+        act_cfg: Activation before the 3x3 convolutions, ``None`` for none.
         overlap: Cells that neighbouring pooling windows share.
+
+    Raises:
+        InputError: for a block other than ``'conv'``.
     """
     first = len(graph.inputs)
+    unknown = {node.block for node in graph.nodes} - {'conv', None}
+    if unknown:
+        raise InputError(f"feature graph: a neck's blocks are 'conv' or None, got {sorted(unknown)}")
 
     def edge(source: int, target: int) -> nn.Module:
         if source >= first or in_channels[source] == out_channels:

@@ -4,22 +4,33 @@ from collections.abc import Mapping, Sequence
 
 from mmengine.model import BaseModule
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from mmlight.errors import InputError
 from mmlight.graphs import FeatureGraph, build_graph
-from mmlight.models.layers import ConvNorm, fusion_cell, resize
+from mmlight.models.layers import ConvNorm, fusion_cell, recomputed, resize
 from mmlight.registry import MODELS
 
 
-def check_levels(name: str, levels: Sequence[int], in_channels: Sequence[int], first: int) -> None:
-    """Raise if a backbone's maps, the first on level ``first``, do not fit a graph's input levels."""
+def check_channels(name: str, in_channels: Sequence[int], out_channels: int) -> None:
+    """Raise if they are not positive integers."""
+    if not isinstance(in_channels, Sequence) or not all(type(c) is int and c > 0 for c in in_channels):
+        raise InputError(f'{name}: in_channels must be a list of positive integers, got {in_channels!r}')
+    if type(out_channels) is not int or out_channels < 1:
+        raise InputError(f'{name}: out_channels must be a positive integer, got {out_channels!r}')
+
+
+def check_levels(name: str, graph: FeatureGraph, in_channels: Sequence[int], first: int) -> None:
+    """Raise if a backbone's maps, the first on level ``first``, do not fit a graph, or it leaves one unread."""
+    levels = graph.inputs
     if tuple(levels) != tuple(range(first, first + len(levels))):
         raise InputError(f'{name}: the inputs of the graph must be consecutive levels from {first}, got {levels}')
     if not 1 <= len(in_channels) <= len(levels):
         raise InputError(
             f'{name}: in_channels has {len(in_channels)} entries for {len(levels)} levels from {first} to {levels[-1]}'
         )
+    unread = set(range(len(levels))) - {source for source, _ in graph.edges} - set(graph.outputs)
+    if unread:
+        raise InputError(f'{name}: no node of the graph reads the input of level {levels[min(unread)]}')
 
 
 def check_inputs(name: str, inputs: Sequence[Tensor], in_channels: Sequence[int]) -> None:
@@ -61,14 +72,15 @@ class GraphFPN(BaseModule):
         graph: Name of a graph (``'fpn'``, ``'pafpn'``, ``'bifpn'``, ``'fully_connected'``), or a dict as
             :meth:`mmlight.graphs.FeatureGraph.to_dict` makes it.
         num_cells: How often the graph is repeated, each time with its own weights.
-        start_level: Level of the first map; stride ``2 ** start_level``.
-        end_level: Highest level that comes out.
+        start_level: Level of the first map: its stride is ``2 ** start_level``. (In mmdet's necks ``start_level`` is an
+            index into ``in_channels``.)
+        end_level: Highest level that comes out; 7 for a graph by name, else what the graph says.
         fusion: Merge of all nodes, one of :data:`mmlight.graphs.MERGES`; ``None`` keeps the graph's.
         separable: Separable 3x3 convolutions; full ones without.
         conv_bias: Bias of convolutions that a norm follows. It changes nothing but the count of parameters, and the
             published weights have it.
         norm_cfg: Normalisation layers.
-        act_cfg: Activation.
+        act_cfg: Activation, ``None`` for none.
         with_cp: Recompute each cell in the backward pass to save memory.
         init_cfg: mmengine's initialisation config.
 
@@ -84,21 +96,25 @@ class GraphFPN(BaseModule):
         graph: str | Mapping | FeatureGraph,
         num_cells: int = 1,
         start_level: int = 3,
-        end_level: int = 7,
+        end_level: int | None = None,
         fusion: str | None = None,
         separable: bool = True,
         conv_bias: bool = True,
         norm_cfg: dict = dict(type='BN', eps=1e-3, momentum=0.01),
-        act_cfg: dict = dict(type='SiLU'),
+        act_cfg: dict | None = dict(type='SiLU'),
         with_cp: bool = False,
         init_cfg: dict | list[dict] | None = dict(type='Xavier', layer='Conv2d', distribution='uniform'),
     ):
         super().__init__(init_cfg)
         self.name = type(self).__name__
-        if not isinstance(num_cells, int) or num_cells < 1:
+        if type(num_cells) is not int or num_cells < 1:
             raise InputError(f'{self.name}: num_cells must be an integer of at least 1, got {num_cells!r}')
-        graph = build_graph(graph, start_level, end_level, fusion)
-        check_levels(self.name, graph.inputs, in_channels, start_level)
+        check_channels(self.name, in_channels, out_channels)
+        high = 7 if end_level is None and isinstance(graph, str) else end_level
+        graph = build_graph(graph, start_level, high, fusion)
+        if high is not None and graph.output_levels[-1] != high:
+            raise InputError(f'{self.name}: end_level is {high}, but the graph ends at level {graph.output_levels[-1]}')
+        check_levels(self.name, graph, in_channels, start_level)
         if num_cells > 1 and graph.output_levels != graph.inputs:
             raise InputError(
                 f'{self.name}: a graph with input levels {graph.inputs} and output levels {graph.output_levels} '
@@ -143,7 +159,7 @@ class GraphFPN(BaseModule):
             features.append(coarser(self.name, last, level, overlap=1))
         for cell in self.cells:
             if self.with_cp and self.training and features[0].requires_grad:
-                features = checkpoint(cell, features, use_reentrant=False)
+                features = recomputed(cell, cell, features)
             else:
                 features = cell(features)
         return tuple(features)

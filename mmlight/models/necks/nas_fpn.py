@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 from mmlight.errors import InputError
 from mmlight.graphs import FeatureGraph, build_graph, nas_fpn
-from mmlight.models.layers import ConvNorm, fusion_cell
-from mmlight.models.necks.graph_fpn import check_inputs, check_levels, coarser
+from mmlight.models.layers import ConvNorm, fusion_cell, recomputed
+from mmlight.models.necks.graph_fpn import check_channels, check_inputs, check_levels, coarser
 from mmlight.registry import MODELS
 
 
@@ -32,7 +32,8 @@ class NASFPN(BaseModule):
         attention: ``'tf'`` or ``'mmdet'``.
         separable: Separable 3x3 convolutions (NAS-FPNLite).
         norm_cfg: Normalisation layers.
-        act_cfg: Activation.
+        act_cfg: Activation, ``None`` for none.
+        with_cp: Recompute each stack in the backward pass to save memory.
         init_cfg: mmengine's initialisation config.
 
     Raises:
@@ -49,7 +50,8 @@ class NASFPN(BaseModule):
         attention: str = 'tf',
         separable: bool = False,
         norm_cfg: dict = dict(type='BN', eps=1e-3, momentum=0.01),
-        act_cfg: dict = dict(type='ReLU'),
+        act_cfg: dict | None = dict(type='ReLU'),
+        with_cp: bool = False,
         init_cfg: dict | list[dict] | None = dict(type='Caffe2Xavier', layer='Conv2d'),
     ):
         super().__init__(init_cfg)
@@ -58,13 +60,18 @@ class NASFPN(BaseModule):
         if not isinstance(stack_times, int) or stack_times < 1:
             raise InputError(f'NASFPN: stack_times must be an integer of at least 1, got {stack_times!r}')
         graph = nas_fpn(attention) if graph is None else build_graph(graph, 3, 7)
-        check_levels('NASFPN', graph.inputs, in_channels, graph.inputs[0])
+        check_channels('NASFPN', in_channels, out_channels)
+        check_levels('NASFPN', graph, in_channels, graph.inputs[0])
+        other = {'tf': 'attention_mmdet', 'mmdet': 'attention'}[attention]
+        if any(node.merge == other for node in graph.nodes):
+            raise InputError(f'NASFPN: attention is {attention!r}, but the graph has the merge {other!r}')
         if graph.output_levels != graph.inputs:
             raise InputError(
                 f'NASFPN: a stack must return the levels that it reads, {graph.inputs}, got {graph.output_levels}'
             )
         mmdet = attention == 'mmdet'
         self.in_channels = tuple(in_channels)
+        self.with_cp = with_cp
         self.levels = graph.inputs
         self.out_channels = (out_channels,) * len(graph.outputs)
         self.out_strides = tuple(2**level for level in graph.output_levels)
@@ -90,5 +97,8 @@ class NASFPN(BaseModule):
         for before, level in zip(self.before_pools, self.levels[len(inputs) :], strict=True):
             features.append(coarser('NASFPN', before(features[-1]), level, overlap=0))
         for stack in self.stacks:
-            features = stack(features)
+            if self.with_cp and self.training:
+                features = recomputed(stack, stack, features)
+            else:
+                features = stack(features)
         return tuple(features)
