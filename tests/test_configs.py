@@ -112,6 +112,8 @@ def shrunk(path: Path, sample: Path) -> Config:
         cfg.model.data_preprocessor.pad_size_divisor = side
     cfg.val_evaluator = dict(type='CocoMetric', metric='bbox', ann_file=f'{sample}/annotations/instances_val.json')
     cfg.model.backbone.pop('init_cfg', None)
+    test_cfg = cfg.model.test_cfg.get('rcnn', cfg.model.test_cfg)
+    test_cfg.score_thr = 0.0  # COCO's evaluation gives nothing where nothing is found
     head = cfg.model.roi_head.bbox_head if 'roi_head' in cfg.model else cfg.model.bbox_head
     head.num_classes = len(metainfo['classes'])
     if 'mask_head' in cfg.model.get('roi_head', {}):
@@ -119,8 +121,14 @@ def shrunk(path: Path, sample: Path) -> Config:
     return cfg
 
 
+SMALLEST = {'spinenet': 'retinanet_spinenet-mobile-49xs_8xb32-crop256-500e_coco'}
+"""What stands for a family whose first config is a large one."""
+
+
 def quick(path: Path) -> bool:
     """The sample's config, and the first of each family for each published data set."""
+    if family(path).name in SMALLEST:
+        return path.stem == SMALLEST[family(path).name]
     published = [p for p in CONFIGS if p.parent == path.parent and not p.stem.endswith(SMALL_DATA)]
     first = next((p for p in published if p.stem.split('_')[-1] == path.stem.split('_')[-1]), None)
     return path.stem.endswith('_sample') or (path == first and 'ablations' not in path.parts)
