@@ -147,6 +147,9 @@ def test_a_step_of_training_and_of_validation(path, sample, tmp_path):
     runner = Runner.from_cfg(cfg)
     batch = next(iter(runner.build_dataloader(cfg.train_dataloader)))
     assert len(batch['inputs']) == 2
+    for module in runner.model.modules():
+        if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
+            module.momentum = 1.0  # an untrained network without statistics overflows where it is deep
     runner.model.train()
     losses = runner.model(**runner.model.data_preprocessor(batch, True), mode='loss')
     loss, _ = runner.model.parse_losses(losses)
