@@ -147,9 +147,6 @@ def test_a_step_of_training_and_of_validation(path, sample, tmp_path):
     runner = Runner.from_cfg(cfg)
     batch = next(iter(runner.build_dataloader(cfg.train_dataloader)))
     assert len(batch['inputs']) == 2
-    for module in runner.model.modules():
-        if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
-            module.momentum = 1.0  # an untrained network without statistics overflows where it is deep
     runner.model.train()
     losses = runner.model(**runner.model.data_preprocessor(batch, True), mode='loss')
     loss, _ = runner.model.parse_losses(losses)
@@ -160,6 +157,10 @@ def test_a_step_of_training_and_of_validation(path, sample, tmp_path):
     if not cfg.get('find_unused_parameters'):
         assert [name for name, grad in trained.items() if grad is None] == []
     assert all(torch.isfinite(grad).all() for grad in trained.values() if grad is not None)
+    # an untrained deep network moves its boxes out of the image, and COCO's evaluation gives nothing without any box
+    for name, parameter in runner.model.named_parameters():
+        if 'reg' in name:
+            parameter.data.zero_()
     assert {'coco/bbox_mAP', 'mIoU'} & set(runner.val())
 
 
