@@ -1,42 +1,11 @@
 # The baseline: ResNet-50 + FPN, protocol B of arXiv 1912.05027.
-_base_ = [
-    '../_base_/models/retinanet_spinenet.py',
-    '../_base_/datasets/coco_efficientdet_512.py',
-    '../_base_/schedules/spinenet_350e.py',
-    '../_base_/default_runtime_det.py',
-]
-size = 640
-
-model = dict(
-    data_preprocessor=dict(pad_size_divisor=size),
-    backbone=dict(
-        _delete_=True,
-        type='ResNet',
-        depth=50,
-        num_stages=4,
-        out_indices=(1, 2, 3),
-        frozen_stages=-1,
-        norm_cfg=_base_.norm_cfg,
-        norm_eval=False,
-        style='pytorch',
-    ),
-    neck=dict(
-        _delete_=True,
-        type='FPN',
-        in_channels=[512, 1024, 2048],
-        out_channels=256,
-        add_extra_convs='on_output',
-        num_outs=5,
-        norm_cfg=_base_.norm_cfg,
-    ),
-    bbox_head=dict(anchor_generator=dict(octave_base_scale=4)),
-)
+_base_ = './retinanet_r50-fpn_8xb32-crop640-250e_coco.py'
 
 train_pipeline = _base_.train_pipeline
-train_pipeline[2].update(scale=(size, size), ratio_range=(0.5, 2.0))
-train_pipeline[3].update(crop_size=(size, size))
-test_pipeline = _base_.test_pipeline
-test_pipeline[1].update(scale=(size, size))
-train_dataloader = dict(batch_size=32, dataset=dict(pipeline=train_pipeline))
-val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
-test_dataloader = val_dataloader
+train_pipeline[2].update(ratio_range=(0.5, 2.0))
+train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
+
+max_epochs = 350
+train_cfg = dict(max_epochs=max_epochs)
+param_scheduler = _base_.param_scheduler
+param_scheduler[1].update(milestones=[max_epochs - 30, max_epochs - 10])

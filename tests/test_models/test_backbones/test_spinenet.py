@@ -8,6 +8,7 @@ from mmlight.analysis.complexity import measure
 from mmlight.errors import InputError
 from mmlight.models.backbones import SpineNet, SpineNetMBConv
 from mmlight.models.backbones.spinenet import ARCHITECTURES
+from mmlight.models.det import EfficientDetHead
 
 BACKBONES = {
     '49S': (9_089_215, 12_325_257_975, 640),
@@ -72,7 +73,6 @@ def test_stochastic_depth():
 
 
 def test_dropblock():
-    pytest.importorskip('mmdet')
     layer = dict(type='mmdet.DropBlock', drop_prob=0.5, block_size=3, warmup_iters=1)
     network = small(dropblock=layer)
     image = torch.randn(1, 3, 512, 512)
@@ -128,12 +128,11 @@ def test_bad_input(options, message):
 )
 def test_mobile_size_and_cost(arch, side, parameters, macs):
     """With the head of spinenet spec 2.9: four separable convolutions a branch, 91 classes."""
-    mmdet_heads = pytest.importorskip('mmlight.models.det')
     init_default_scope('mmdet')
     backbone = SpineNetMBConv(arch)
     network = torch.nn.Sequential(
         backbone,
-        mmdet_heads.EfficientDetHead(
+        EfficientDetHead(
             91,
             backbone.out_channels[0],
             4,
