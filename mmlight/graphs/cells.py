@@ -1,0 +1,89 @@
+"""NASNet's convolutional cells (arXiv 1707.07012) as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+from mmlight.errors import InputError
+
+OPS = (
+    'identity',
+    'conv_1x3_3x1',
+    'conv_1x7_7x1',
+    'dilated_3x3',
+    'avg_pool_3x3',
+    'max_pool_3x3',
+    'max_pool_5x5',
+    'max_pool_7x7',
+    'conv_1x1',
+    'conv_3x3',
+    'separable_3x3',
+    'separable_5x5',
+    'separable_7x7',
+)
+"""arXiv 1707.07012, Sec. 3.1."""
+
+COMBINES = ('add', 'concat')
+
+
+@dataclass(frozen=True)
+class CellBlock:
+    """Two hidden states, an operation on each, and how the results are combined.
+
+    Attributes:
+        inputs: Hidden states by index: 0 is the output of the cell before, 1 that of the one before it, 2 and above are
+            the earlier blocks.
+        ops: One of :data:`OPS` each.
+        combine: One of :data:`COMBINES`.
+    """
+
+    inputs: tuple[int, int]
+    ops: tuple[str, str]
+    combine: str
+
+
+@dataclass(frozen=True)
+class Cells:
+    """A normal cell, which keeps the size, and a reduction cell, which halves it.
+
+    Raises:
+        InputError: naming the block and the rule that it breaks.
+    """
+
+    normal: tuple[CellBlock, ...]
+    reduction: tuple[CellBlock, ...]
+
+    def __post_init__(self):
+        for kind in ('normal', 'reduction'):
+            blocks = tuple(
+                block if isinstance(block, CellBlock) else CellBlock(tuple(block[0]), tuple(block[1]), block[2])
+                for block in (tuple(b.values()) if isinstance(b, Mapping) else b for b in getattr(self, kind))
+            )
+            object.__setattr__(self, kind, blocks)
+            if not blocks:
+                raise InputError(f'cells: the {kind} cell has no block')
+            for index, block in enumerate(blocks):
+                where = f'cells: block {index} of the {kind} cell'
+                if len(block.inputs) != 2 or not all(0 <= i < index + 2 for i in block.inputs):
+                    raise InputError(f'{where}: must read two of the states 0 to {index + 1}, got {block.inputs}')
+                if unknown := [op for op in block.ops if op not in OPS]:
+                    raise InputError(f'{where}: unknown operation {unknown[0]!r}, known are {", ".join(OPS)}')
+                if block.combine not in COMBINES:
+                    raise InputError(f'{where}: combine must be one of {COMBINES}, got {block.combine!r}')
+
+    @staticmethod
+    def outputs(blocks: tuple[CellBlock, ...]) -> tuple[int, ...]:
+        """The blocks' states that no block reads: concatenated they are what the cell returns."""
+        read = {index for block in blocks for index in block.inputs}
+        return tuple(index for index in range(2, len(blocks) + 2) if index not in read)
+
+    def to_dict(self) -> dict:
+        """As plain dicts and lists."""
+        return {
+            kind: [
+                {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(block).items()}
+                for block in blocks
+            ]
+            for kind, blocks in (('normal', self.normal), ('reduction', self.reduction))
+        }

@@ -1,0 +1,12 @@
+"""Samplers: they propose choices and learn from rewards, and see nothing of a space but its decisions and masks."""
+
+from mmlight.nas.samplers.base import RandomSampler, Sampler
+from mmlight.nas.samplers.controller import RNNController
+from mmlight.nas.samplers.evolution import RegularizedEvolution
+from mmlight.nas.samplers.optuna import OptunaSampler
+
+SAMPLERS = {
+    sampler.__name__: sampler for sampler in (RandomSampler, RegularizedEvolution, RNNController, OptunaSampler)
+}
+
+__all__ = ['SAMPLERS', 'OptunaSampler', 'RNNController', 'RandomSampler', 'RegularizedEvolution', 'Sampler']

@@ -1,0 +1,88 @@
+"""Optuna's samplers on mmlight's spaces."""
+
+from collections.abc import Sequence
+
+from mmlight.errors import InputError
+from mmlight.nas.samplers.base import Choices, Sampler
+from mmlight.nas.spaces import SearchSpace
+
+
+class OptunaSampler(Sampler):
+    """Any sampler of Optuna (``TPESampler``, ``NSGAIISampler``, ...), decision by decision.
+
+    Optuna's categorical choices must not change between trials: where it proposes an illegal one, the next legal one
+    (counting upwards, from the last to the first) is taken, and the proposed one told.
+
+    Args:
+        space: The space.
+        sampler: Name of a class of ``optuna.samplers``.
+        directions: ``'maximize'`` or ``'minimize'`` for each value of a reward; several for e.g. ``NSGAIISampler``.
+        options: Arguments of the class.
+
+    Raises:
+        InputError: where Optuna is not installed, or has no such sampler.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        sampler: str = 'TPESampler',
+        directions: Sequence[str] = ('maximize',),
+        options: dict | None = None,
+    ):
+        super().__init__(space)
+        try:
+            import optuna
+        except ImportError:
+            raise InputError('OptunaSampler: Optuna is not installed; pip install mmlight[search]') from None
+        if not hasattr(optuna.samplers, sampler):
+            raise InputError(f'OptunaSampler: optuna.samplers has no {sampler!r}')
+        self.optuna = optuna
+        self.options = dict(options or {})
+        self.make = getattr(optuna.samplers, sampler)
+        self.directions = list(directions)
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self.study = self._study()
+        self.pending: list = []
+
+    def _study(self):
+        return self.optuna.create_study(directions=self.directions, sampler=self.make(**self.options))
+
+    def ask(self, count: int, seed: int) -> list[Choices]:
+        self.study.sampler = self.make(**{**self.options, 'seed': seed})
+        batch = []
+        self.pending = []
+        for _ in range(count):
+            trial, choices = self.study.ask(), []
+            for step, decision in enumerate(self.space.decisions):
+                proposed = trial.suggest_categorical(f'{step}', list(range(decision.size)))
+                legal = self.space.mask(choices)
+                while not legal[proposed]:
+                    proposed = (proposed + 1) % decision.size
+                choices.append(proposed)
+            batch.append(tuple(choices))
+            self.pending.append(trial)
+        return batch
+
+    def tell(self, batch: Sequence[Choices], rewards: Sequence[float | Sequence[float]]) -> dict[str, float]:
+        for trial, choices, reward in zip(self.pending, batch, rewards, strict=True):
+            trial.set_user_attr('choices', list(choices))
+            self.study.tell(trial, reward)
+        self.pending = []
+        return {}
+
+    def state_dict(self) -> dict:
+        trials = self.study.get_trials(deepcopy=False, states=(self.optuna.trial.TrialState.COMPLETE,))
+        return {'trials': [[[t.params[str(i)] for i in range(len(t.params))], list(t.values)] for t in trials]}
+
+    def load_state_dict(self, state: dict) -> None:
+        self.study = self._study()
+        distributions = {
+            f'{step}': self.optuna.distributions.CategoricalDistribution(list(range(decision.size)))
+            for step, decision in enumerate(self.space.decisions)
+        }
+        for params, values in state['trials']:
+            named = {f'{step}': value for step, value in enumerate(params)}
+            self.study.add_trial(
+                self.optuna.trial.create_trial(params=named, distributions=distributions, values=values)
+            )

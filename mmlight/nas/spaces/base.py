@@ -1,0 +1,100 @@
+"""What every search space is: an ordered list of categorical decisions, and the table that they describe."""
+
+import hashlib
+import json
+import random
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mmengine.config import Config
+
+from mmlight.errors import InputError
+
+
+@dataclass(frozen=True)
+class Decision:
+    """One categorical decision.
+
+    Attributes:
+        name: What it decides, for logs.
+        size: Number of choices, the illegal ones included.
+        anchors: For a choice among earlier features: for each, the decision that completed it (None for an input).
+            A controller with pointers represents the choice by its state there.
+    """
+
+    name: str
+    size: int
+    anchors: tuple[int | None, ...] | None = None
+
+
+class SearchSpace(ABC):
+    """Decisions, which of them are legal, and what they mean.
+
+    Attributes:
+        decisions: In their order.
+        size: How many networks the space holds, as the paper counts them.
+    """
+
+    decisions: tuple[Decision, ...]
+    size: int
+
+    def mask(self, prefix: Sequence[int]) -> list[bool]:
+        """Which choices of the next decision are legal after ``prefix``; at least one is."""
+        return [True] * self.decisions[len(prefix)].size
+
+    @abstractmethod
+    def decode(self, choices: Sequence[int]) -> Any:
+        """The table that the choices describe.
+
+        Raises:
+            InputError: for a wrong number of choices, an illegal one, or a table that cannot be built.
+        """
+
+    @abstractmethod
+    def encode(self, architecture: Any) -> tuple[int, ...]:
+        """Choices that describe the table; the inverse of :meth:`decode` up to symmetries.
+
+        Raises:
+            InputError: for a table outside of the space.
+        """
+
+    @abstractmethod
+    def to_dict(self, architecture: Any) -> dict:
+        """The table as plain dicts and lists, equal for equal networks."""
+
+    @abstractmethod
+    def apply(self, architecture: Any, config: Config) -> None:
+        """Write the table into a config whose model is of the right kind.
+
+        Raises:
+            InputError: for a config whose model the table does not fit.
+        """
+
+    def check(self, choices: Sequence[int]) -> tuple[int, ...]:
+        """The choices as a tuple.
+
+        Raises:
+            InputError: naming the first choice that is missing or illegal.
+        """
+        name = type(self).__name__
+        if len(choices) != len(self.decisions):
+            raise InputError(f'{name}: needs {len(self.decisions)} decisions, got {len(choices)}')
+        for step, (decision, choice) in enumerate(zip(self.decisions, choices, strict=True)):
+            legal = [i for i, fits in enumerate(self.mask(choices[:step])) if fits]
+            if choice not in legal:
+                raise InputError(f'{name}: decision {step} ({decision.name}) must be one of {legal}, got {choice!r}')
+        return tuple(int(choice) for choice in choices)
+
+    def sample(self, rng: random.Random) -> tuple[int, ...]:
+        """Choices, each uniform over the legal ones."""
+        choices: list[int] = []
+        while len(choices) < len(self.decisions):
+            choices.append(rng.choice([i for i, fits in enumerate(self.mask(choices)) if fits]))
+        return tuple(choices)
+
+    def key(self, choices: Sequence[int]) -> str:
+        """The same for choices that describe the same network."""
+        content = json.dumps(self.to_dict(self.decode(choices)), sort_keys=True)
+        return hashlib.sha256(content.encode()).hexdigest()[:16]

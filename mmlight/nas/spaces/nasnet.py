@@ -1,0 +1,64 @@
+"""NASNet's space of convolutional cells (arXiv 1707.07012, Sec. 3.1)."""
+
+from collections.abc import Sequence
+from math import prod
+
+from mmengine.config import Config
+
+from mmlight.errors import InputError
+from mmlight.graphs.cells import COMBINES, OPS, CellBlock, Cells
+from mmlight.nas.spaces.base import Decision, SearchSpace
+
+
+class NASNetSpace(SearchSpace):
+    """A normal and a reduction cell of ``num_blocks`` blocks: two hidden states, an operation on each, and the
+    combination, five decisions a block, 50 in all for the published five blocks.
+
+    The architecture is a :class:`mmlight.graphs.cells.Cells`.
+
+    Args:
+        num_blocks: Blocks of a cell.
+    """
+
+    def __init__(self, num_blocks: int = 5):
+        if not isinstance(num_blocks, int) or num_blocks < 1:
+            raise InputError(f'NASNetSpace: num_blocks must be an integer of at least 1, got {num_blocks!r}')
+        self.num_blocks = num_blocks
+        decisions = []
+        for number, cell in enumerate(('normal', 'reduction')):
+            first = 5 * num_blocks * number
+            for block in range(num_blocks):
+                anchors = (None, None, *(first + 5 * earlier + 4 for earlier in range(block)))
+                decisions += [Decision(f'{cell} block {block}, input {side}', block + 2, anchors) for side in 'AB']
+                decisions += [Decision(f'{cell} block {block}, operation {side}', len(OPS)) for side in 'AB']
+                decisions.append(Decision(f'{cell} block {block}, combination', len(COMBINES)))
+        self.decisions = tuple(decisions)
+        self.size = prod((block + 2) ** 2 * len(OPS) ** 2 * len(COMBINES) for block in range(num_blocks)) ** 2
+
+    def decode(self, choices: Sequence[int]) -> Cells:
+        choices = self.check(choices)
+        blocks = [
+            CellBlock(
+                tuple(choices[i : i + 2]), tuple(OPS[op] for op in choices[i + 2 : i + 4]), COMBINES[choices[i + 4]]
+            )
+            for i in range(0, len(choices), 5)
+        ]
+        return Cells(tuple(blocks[: self.num_blocks]), tuple(blocks[self.num_blocks :]))
+
+    def encode(self, architecture: Cells) -> tuple[int, ...]:
+        choices: list[int] = []
+        for kind, blocks in (('normal', architecture.normal), ('reduction', architecture.reduction)):
+            if len(blocks) != self.num_blocks:
+                raise InputError(f'NASNetSpace: the {kind} cell must have {self.num_blocks} blocks, got {len(blocks)}')
+            for block in blocks:
+                choices += [*block.inputs, *map(OPS.index, block.ops), COMBINES.index(block.combine)]
+        return self.check(choices)
+
+    def to_dict(self, architecture: Cells) -> dict:
+        return architecture.to_dict()
+
+    def apply(self, architecture: Cells, config: Config) -> None:
+        backbone = config.model.backbone
+        if backbone.get('type') != 'mmlight.NASNet':
+            raise InputError(f'NASNetSpace: model.backbone must be a mmlight.NASNet, got {backbone.get("type")!r}')
+        backbone.cells = self.to_dict(architecture)
