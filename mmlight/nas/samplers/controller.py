@@ -200,7 +200,7 @@ class RNNController(Sampler):
 
     def advantages(self, rewards: Sequence[float]) -> Tensor:
         """``(B,)``, by the baseline, which learns."""
-        values = torch.tensor(rewards, dtype=torch.get_default_dtype())
+        values = torch.tensor(rewards, dtype=torch.float64)
         if self.baseline == 'batch':
             deviation = values.std(correction=0)
             return (values - values.mean()) / (deviation + 1e-8) if deviation > 1e-12 else torch.zeros_like(values)
@@ -213,7 +213,7 @@ class RNNController(Sampler):
         if not batch:
             return {}
         choices = torch.tensor(batch)
-        advantages = self.advantages(rewards)
+        advantages = self.advantages(rewards).to(self.network.start)
         masks = self.network.masks_of(choices)
         with torch.no_grad():  # not those of the sampling: a batch may be older than the policy
             _, old, _ = self.network(len(batch), choices, masks=masks)
@@ -227,7 +227,7 @@ class RNNController(Sampler):
             self.optimizer.zero_grad()
             (-objective).backward()
             self.optimizer.step()
-        return {'entropy': float(entropies.sum(1).mean())}
+        return {'entropy': float(entropies.detach().sum(1).mean())}
 
     def state_dict(self) -> dict:
         return {

@@ -1,0 +1,204 @@
+"""Samplers: exact gradients, masks, and that they learn (spinenet spec 2B.9 and 6.7)."""
+
+import itertools
+import random
+
+import pytest
+import torch
+
+from mmlight.errors import InputError
+from mmlight.nas.benchmarks import BENCHMARKS, PlainSpace, run
+from mmlight.nas.samplers import OptunaSampler, RandomSampler, RegularizedEvolution, RNNController
+from mmlight.nas.samplers.controller import ControllerNetwork, ppo_objective, reinforce_objective
+from mmlight.nas.spaces import Decision, NASFPNSpace, SpineNetSpace
+
+
+class Tiny(PlainSpace):
+    """3 * 2 * 4 networks."""
+
+    def __init__(self):
+        self.decisions = tuple(Decision(str(size), size) for size in (3, 2, 4))
+        self.permutation = False
+
+
+@pytest.fixture
+def double():
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+def gradient(objective, network):
+    parameters = list(network.parameters())  # that of the last embedding, which nothing reads, is None
+    gradients = torch.autograd.grad(objective, parameters, materialize_grads=True, allow_unused=True)
+    return torch.cat([g.flatten() for g in gradients])
+
+
+def everything():
+    """A network, all choices of the tiny space, their log-probabilities."""
+    torch.manual_seed(0)
+    network = ControllerNetwork(Tiny(), hidden=7, init=1.0)
+    choices = torch.tensor(list(itertools.product(range(3), range(2), range(4))))
+    _, log_probs, _ = network(len(choices), choices)
+    return network, choices, log_probs
+
+
+@pytest.mark.parametrize('baseline', [0.0, 0.3, -2.0])
+def test_expected_gradient(double, baseline):
+    network, choices, log_probs = everything()
+    p = log_probs.sum(1).exp()
+    assert float(p.sum().detach()) == pytest.approx(1, abs=1e-12)
+    rewards = torch.rand(len(choices))
+    exact = gradient((p * rewards).sum(), network)
+    network, _, log_probs = everything()
+    terms = (p.detach() * (rewards - baseline) * log_probs.sum(1)).sum()
+    assert (gradient(terms, network) - exact).abs().max() < 1e-12
+
+
+@pytest.mark.parametrize('ratio', ['decision', 'sequence'])
+def test_ppo_starts_as_reinforce(double, ratio):
+    advantages = torch.randn(24)
+    network, _, log_probs = everything()
+    ppo = gradient(ppo_objective(log_probs, log_probs.detach(), advantages, ratio=ratio), network)
+    network, _, log_probs = everything()
+    assert (ppo - gradient(reinforce_objective(log_probs, advantages), network)).abs().max() < 1e-12
+
+
+def test_ppo_clips():
+    old = torch.zeros(1, 1)
+    for log_prob, advantage, expected in ((0.5, 1.0, 1.2), (0.5, -1.0, -1.6487), (-0.5, -1.0, -0.8)):
+        value = ppo_objective(torch.tensor([[log_prob]]), old, torch.tensor([advantage]))
+        assert float(value) == pytest.approx(expected, abs=1e-4)
+
+
+def test_constant_reward_teaches_nothing():
+    sampler = RNNController(Tiny(), entropy_weight=0.0)
+    before = {name: value.clone() for name, value in sampler.network.state_dict().items()}
+    sampler.tell(sampler.ask(20, 0), [0.7] * 20)
+    assert all(torch.equal(value, before[name]) for name, value in sampler.network.state_dict().items())
+
+
+@pytest.mark.parametrize('pointer', [False, True])
+@pytest.mark.parametrize('space', [NASFPNSpace(), SpineNetSpace()], ids=['NAS-FPN', 'SpineNet'])
+def test_no_masked_choice(space, pointer):
+    torch.manual_seed(0)
+    network = ControllerNetwork(space, hidden=16, pointer=pointer, init=2.0)
+    with torch.no_grad():
+        choices, log_probs, _ = network(300, generator=torch.Generator().manual_seed(0))
+        _, scored, _ = network(300, choices)
+    for row in choices.tolist():
+        space.check(row)
+    assert torch.equal(log_probs, scored)
+
+
+def test_entropy_and_scoring_with_masks():
+    space = PlainSpace(3, 3, permutation=True)
+    network = ControllerNetwork(space, hidden=4, init=0.0)
+    choices, log_probs, entropy = network(2, generator=torch.Generator().manual_seed(0))
+    expected = torch.tensor([3.0, 2.0, 1.0]).log()
+    torch.testing.assert_close(entropy, expected.expand(2, -1))
+    torch.testing.assert_close(log_probs, -expected.expand(2, -1))
+    assert sorted(choices[0].tolist()) == [0, 1, 2]
+
+
+@pytest.mark.parametrize('name', ['random', 'evolution', 'controller', 'reinforce', 'tpe'])
+def test_state_continues_bit_for_bit(name):
+    space = PlainSpace(6, 4, permutation=False)
+
+    def make():
+        return {
+            'random': lambda: RandomSampler(space),
+            'evolution': lambda: RegularizedEvolution(space, population=10, tournament=3),
+            'controller': lambda: RNNController(space),
+            'reinforce': lambda: RNNController(space, 'reinforce', baseline='ema'),
+            'tpe': lambda: OptunaSampler(space, options=dict(n_startup_trials=5)),
+        }[name]()
+
+    def step(sampler, generation):
+        batch = sampler.ask(8, generation)
+        sampler.tell(batch, [sum(choices) / 18 for choices in batch])
+        return batch
+
+    whole = make()
+    expected = [step(whole, generation) for generation in range(5)]
+    first, second = make(), make()
+    assert [step(first, generation) for generation in range(3)] == expected[:3]
+    second.load_state_dict(first.state_dict())
+    assert [step(second, generation) for generation in (3, 4)] == expected[3:]
+
+
+def test_mutation_of_a_permutation_swaps():
+    sampler = RegularizedEvolution(PlainSpace(6, 6, permutation=True))
+    rng = random.Random(0)
+    parent = (3, 1, 0, 5, 4, 2)
+    for _ in range(20):
+        child = sampler.mutate(parent, rng)
+        assert sorted(child) == list(range(6))
+        assert sum(a != b for a, b in zip(child, parent, strict=True)) == 2
+
+
+# spec 6.7: benchmark, sampler, trials, threshold
+LEARNS = [
+    ('match', dict(), 500, 0.95),
+    ('perm', dict(), 500, 0.95),
+    ('chain', dict(), 1000, 0.84),
+    ('nasfpn-match', dict(), 1000, 0.78),
+    ('spinenet-match', dict(), 1000, 0.80),
+    ('match', dict(lr=3.5e-4, baseline='ema'), 2000, 0.95),
+]
+
+
+@pytest.mark.parametrize(
+    ('name', 'options', 'trials', 'threshold'),
+    [pytest.param(*row, marks=[pytest.mark.long] if i > 1 else [], id=f'{row[0]}-{row[2]}')
+     for i, row in enumerate(LEARNS)],
+)  # fmt: skip
+def test_controller_learns(name, options, trials, threshold):
+    seeds = range(3) if name == 'match' and trials == 500 else [0]
+    for seed in seeds:
+        benchmark = BENCHMARKS[name]()
+        sampler = RNNController(benchmark.space, seed=seed, **options)
+        assert max(run(benchmark, sampler, trials, seed)) >= threshold
+
+
+@pytest.mark.parametrize(('name', 'limit'), [('match', 0.60), ('chain', 0.78)])
+def test_random_search_does_not(name, limit):
+    benchmark = BENCHMARKS[name]()
+    assert max(run(benchmark, RandomSampler(benchmark.space), benchmark.trials, 0)) <= limit
+
+
+def test_optimum_of_the_chain():
+    assert BENCHMARKS['chain']().optimum == pytest.approx(0.912, abs=5e-4)  # spec 2B.9
+
+
+@pytest.mark.parametrize(
+    ('name', 'threshold'),
+    [('match', 0.75), ('perm', 0.85), ('chain', 0.84), ('nasfpn-match', 0.78), ('spinenet-match', 0.7)],
+)
+def test_evolution_beats_random(name, threshold):
+    benchmark = BENCHMARKS[name]()
+    found = max(run(benchmark, RegularizedEvolution(benchmark.space), benchmark.trials, 0))
+    assert found >= threshold
+    assert found > max(run(benchmark, RandomSampler(benchmark.space), benchmark.trials, 0))
+
+
+def test_optuna_with_two_goals():
+    space = PlainSpace(5, 3)
+    sampler = OptunaSampler(space, 'NSGAIISampler', ('maximize', 'minimize'), dict(population_size=10))
+    for generation in range(4):
+        batch = sampler.ask(10, generation)
+        sampler.tell(batch, [(sum(choices), choices[0]) for choices in batch])
+    assert len(sampler.study.best_trials) >= 1
+
+
+@pytest.mark.parametrize(
+    ('call', 'message'),
+    [
+        (lambda: RNNController(Tiny(), 'sarsa'), r"algorithm must be one of \('ppo', 'reinforce'\), got 'sarsa'"),
+        (lambda: RegularizedEvolution(Tiny(), 5, 6), 'tournament must be between 1 and the population, 5, got 6'),
+        (lambda: OptunaSampler(Tiny(), 'Psychic'), "optuna.samplers has no 'Psychic'"),
+    ],
+)
+def test_bad_input(call, message):
+    with pytest.raises(InputError, match=message):
+        call()

@@ -1,0 +1,158 @@
+"""Search spaces: published sizes, published networks, and that every sample is a network."""
+
+import random
+
+import pytest
+from mmengine.config import Config
+
+from mmlight.errors import InputError
+from mmlight.graphs import drawing
+from mmlight.graphs.builders import nas_fpn
+from mmlight.graphs.scale_permuted import FISH, HOURGLASS, R0_SP53, R23_SP30, SPINENET_49
+from mmlight.nas.benchmarks import PlainSpace
+from mmlight.nas.spaces import BiFPNSpace, NASFPNSpace, NASNetSpace, SpineNetSpace
+from mmlight.nas.spaces.bifpn import efficientdet
+
+SPACES = {
+    'NAS-FPN': NASFPNSpace(),
+    'NASNet': NASNetSpace(),
+    'BiFPN': BiFPNSpace(),
+    **{name: SpineNetSpace(name) for name in ('SpineNet', 'R35-SP18', 'R23-SP30', 'R14-SP39', 'R0-SP53', 'Hourglass')},
+}
+every_space = pytest.mark.parametrize('space', SPACES.values(), ids=SPACES)
+
+
+@pytest.mark.parametrize(
+    ('space', 'decisions', 'size'),
+    [
+        ('NAS-FPN', 28, 1_931_334_451_200_000),  # spec 2B.3: 1.93e15
+        ('SpineNet', 70, None),
+        ('R0-SP53', 45, None),
+        ('NASNet', 50, None),
+    ],
+)
+def test_decisions_and_size(space, decisions, size):
+    assert len(SPACES[space].decisions) == decisions
+    assert size is None or SPACES[space].size == size
+
+
+@pytest.mark.parametrize(
+    ('base', 'connections'), [('R35-SP18', 5.9e10), ('R23-SP30', 5.9e14), ('R14-SP39', 3.5e17), ('R0-SP53', 1.0625e18)]
+)
+def test_connections_within_the_window(base, connections):
+    """Spinenet spec 2B.1."""
+    orders = {'R35-SP18': 1, 'R23-SP30': 120, 'R14-SP39': 40320, 'R0-SP53': 3_628_800}[base] * 120
+    assert SpineNetSpace(base).size / orders == pytest.approx(connections, rel=2e-2)
+
+
+def test_adjustments():
+    """Spinenet spec 2B.1: 4^10 levels, 2^15 types."""
+    assert SpineNetSpace('SpineNet').size == SpineNetSpace('R0-SP53').size * 1_048_576 * 32_768
+
+
+@pytest.mark.parametrize(
+    ('space', 'network'),
+    [
+        ('NAS-FPN', nas_fpn()),
+        ('SpineNet', SPINENET_49),
+        ('R0-SP53', R0_SP53),
+        ('R23-SP30', R23_SP30),
+        ('BiFPN', efficientdet()),
+    ],
+)
+def test_published_networks_decode_to_themselves(space, network):
+    space = SPACES[space]
+    assert space.decode(space.encode(network)) == network
+
+
+@pytest.mark.parametrize(('base', 'network'), [('Hourglass', HOURGLASS), ('Fish', FISH)])
+def test_fixed_orders(base, network):
+    space = SpineNetSpace(base)
+    for block, decoded in zip(network.blocks, space.decode(space.sample(random.Random(0))).blocks, strict=True):
+        assert (decoded.level, decoded.output) == (block.level, block.output)
+
+
+@every_space
+def test_samples(space):
+    """Legal, decodable, and stable when encoded again."""
+    rng = random.Random(0)
+    for _ in range(150):
+        choices = space.sample(rng)
+        assert space.check(choices) == choices
+        network = space.decode(choices)
+        assert space.decode(space.encode(network)) == network
+        assert space.key(choices) == space.key(space.encode(network))
+
+
+@pytest.mark.long
+@every_space
+def test_ten_thousand_samples(space):
+    rng = random.Random(1)
+    for _ in range(10_000):
+        choices = space.sample(rng)
+        assert all(space.mask(choices[:step])[choice] for step, choice in enumerate(choices))
+        space.encode(space.decode(choices))
+
+
+def test_every_sampled_graph_can_be_drawn(tmp_path):
+    pytest.importorskip('matplotlib')
+    rng = random.Random(2)
+    graphs = [SPACES['NAS-FPN'].decode(SPACES['NAS-FPN'].sample(rng))]
+    graphs.append(SPACES['SpineNet'].decode(SPACES['SpineNet'].sample(rng)).graph(prune=True))
+    graphs.append(SPACES['BiFPN'].decode(SPACES['BiFPN'].sample(rng)).graph)
+    for graph in graphs:
+        figure = drawing.draw(graph)
+        figure.savefig(tmp_path / 'graph.png')
+
+
+def test_rejecting_dead_blocks():
+    space, other = SpineNetSpace('R0-SP53', dead_policy='reject'), SpineNetSpace('R0-SP53')
+    rng = random.Random(0)
+    outcomes = set()
+    for _ in range(100):
+        choices = other.sample(rng)
+        dead = len(other.decode(choices).graph(prune=True).nodes) < 15
+        try:
+            space.decode(choices)
+            rejected = False
+        except InputError as error:
+            rejected = 'is unused' in str(error)
+        assert rejected == dead
+        outcomes.add(dead)
+    assert outcomes == {True, False}
+
+
+def test_permutation_mask():
+    space = PlainSpace(4, 4, permutation=True)
+    assert space.mask([2, 0]) == [False, True, False, True]
+
+
+def test_config():
+    config = Config(dict(model=dict(neck=dict(type='mmlight.NASFPN', in_channels=[8, 8, 8]))))
+    SPACES['NAS-FPN'].apply(nas_fpn(), config)
+    assert config.model.neck.graph == nas_fpn().to_dict()
+    config = Config(dict(model=dict(backbone=dict(type='mmlight.SpineNet'))))
+    SPACES['SpineNet'].apply(SPINENET_49, config)
+    assert config.model.backbone.blocks[1] == [4, 'residual', [0, 1], False]
+    with pytest.raises(InputError, match=r'model.neck must be a mmlight.NASFPN or mmlight.GraphFPN, got None'):
+        SPACES['NAS-FPN'].apply(nas_fpn(), config)
+
+
+@pytest.mark.parametrize(
+    ('call', 'message'),
+    [
+        (lambda: SpineNetSpace('R10'), r"base must be one of \['SpineNet', .*, got 'R10'"),
+        (lambda: SpineNetSpace(dead_policy='keep'), "dead_policy must be 'prune' or 'reject', got 'keep'"),
+        (lambda: NASFPNSpace(4), 'num_cells must be an integer of at least 5, got 4'),
+        (lambda: SPACES['NAS-FPN'].decode([0] * 27), 'needs 28 decisions, got 27'),
+        (
+            lambda: SPACES['NAS-FPN'].decode([0] * 28),
+            r'decision 1 \(cell 0, second input\) must be one of \[1, 2, 3, 4',
+        ),
+        (lambda: SPACES['SpineNet'].encode(R23_SP30), r'SpineNet has the stem \(2, 2\) and 15 blocks'),
+        (lambda: SPACES['R0-SP53'].encode(SPINENET_49), r'levels \[2, 4, .*\] cannot be made of \[2, 3, 3'),
+    ],
+)
+def test_bad_input(call, message):
+    with pytest.raises(InputError, match=message):
+        call()
