@@ -203,6 +203,7 @@ def measure_layers(
     device: str = 'cpu',
     fuse: bool = False,
     options: dict | None = None,
+    channels: int = 3,
 ) -> LayerCosts:
     """Count, and with ``repeats`` time, every layer in an inference on one image.
 
@@ -212,6 +213,7 @@ def measure_layers(
             On a GPU each operator is waited for, so that starting a kernel is part of its time.
         device: where the network runs.
         fuse: fold batch normalisation into the convolutions before, as a deployed network does.
+        channels: of the image.
 
     Raises:
         InputError: as :func:`~mmlight.analysis.complexity.measure`; ``repeats`` is negative; there is no such device;
@@ -224,7 +226,7 @@ def measure_layers(
     if fuse:
         network = fuse_conv_bn(copy.deepcopy(network))
     network = network.to(device)
-    with inference(network, shape) as (forward, rois):
+    with inference(network, shape, channels) as (forward, rois):
         counted = _Tracer(network, torch.device(device))
         with record_mmcv_operators(counted.not_counted), counted:
             forward()
