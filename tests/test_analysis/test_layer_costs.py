@@ -90,7 +90,7 @@ def test_mobilenet_and_resnet():
 
 
 def test_resnext_breaks_g2():
-    costs = measure_layers(ResNeXt(50, groups=32, base_width=4), 224, device='meta')
+    costs = measure_layers(ResNeXt(depth=50, groups=32, base_width=4), 224, device='meta')
     broken = [layer for layer in costs.layers if 'G2' in layer.breaks]
     assert {layer.kind for layer in broken} == {'grouped'}
     assert {layer.convolutions[0].groups for layer in broken} == {32}
