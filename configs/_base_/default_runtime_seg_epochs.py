@@ -1,7 +1,9 @@
-# Small data sets, whose training counts epochs.
+# Segmentation of small data sets, trained by epochs.
 _base_ = './default_runtime_seg.py'
 
 default_hooks = dict(
-    logger=dict(interval=10, log_metric_by_epoch=True), checkpoint=dict(by_epoch=True, interval=1, max_keep_ckpts=2)
+    logger=dict(log_metric_by_epoch=True, interval=10),
+    checkpoint=dict(by_epoch=True, interval=1),
 )
+env_cfg = dict(cudnn_benchmark=False)
 log_processor = dict(by_epoch=True)

@@ -2,7 +2,7 @@
 # camvid_seq05/.
 _base_ = [
     '../_base_/models/dfanet.py',
-    '../_base_/datasets/street_camvid-seq05.py',
+    '../_base_/datasets/camvid_seq05.py',
     '../_base_/schedules/adamw_epochs.py',
     '../_base_/default_runtime_seg_epochs.py',
 ]

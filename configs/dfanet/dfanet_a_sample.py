@@ -1,7 +1,7 @@
 # The built-in sample data set (`mmlight sample`), from scratch, in minutes on a CPU.
 _base_ = [
     '../_base_/models/dfanet.py',
-    '../_base_/datasets/street_sample.py',
+    '../_base_/datasets/sample_seg.py',
     '../_base_/schedules/adamw_epochs.py',
     '../_base_/default_runtime_seg_epochs.py',
 ]

@@ -1,53 +1,32 @@
-# The built-in sample data set (`mmlight sample`) as segmentation: 240 images of 288x384 in Cityscapes' layout. The
-# Cityscapes classes that it does not draw are left out, so that the mean IoU is that of the others.
-dataset_type = 'CityscapesDataset'
-data_root = 'data/sample/'
-metainfo = dict(
-    classes=(
-        'road',
-        'sidewalk',
-        'building',
-        'fence',
-        'pole',
-        'traffic light',
-        'traffic sign',
-        'vegetation',
-        'terrain',
-        'sky',
-        'person',
-        'rider',
-        'car',
-        'bus',
-        'bicycle',
-    )
-)
-crop_size = (288, 384)
+# A small data set in Cityscapes' layout: small crops, epochs instead of iterations. What inherits from this names its
+# folder, the classes that occur in it and the size of its images.
+crop_size = (192, 256)
 
 train_pipeline = [
     dict(type='mmlight.LoadImage'),
     dict(type='LoadAnnotations'),
-    dict(type='RandomResize', scale=(384, 288), ratio_range=(0.75, 1.75), keep_ratio=True),
+    dict(type='RandomResize', scale=(480, 360), ratio_range=(0.5, 1.25), keep_ratio=True),
     dict(type='RandomCrop', crop_size=crop_size, cat_max_ratio=0.75),
     dict(type='RandomFlip', prob=0.5),
     dict(type='PhotoMetricDistortion'),
+    dict(type='mmlight.CheckLabels', num_classes=19),
     dict(type='PackSegInputs'),
 ]
 test_pipeline = [
     dict(type='mmlight.LoadImage'),
-    dict(type='Resize', scale=(384, 288), keep_ratio=True),
+    dict(type='Resize', scale=(480, 360), keep_ratio=True),
     dict(type='LoadAnnotations'),
+    dict(type='mmlight.CheckLabels', num_classes=19),
     dict(type='PackSegInputs'),
 ]
-
 train_dataloader = dict(
     batch_size=8,
     num_workers=1,
     persistent_workers=True,
+    drop_last=True,
     sampler=dict(type='DefaultSampler', shuffle=True),
     dataset=dict(
-        type=dataset_type,
-        data_root=data_root,
-        metainfo=metainfo,
+        type='CityscapesDataset',
         data_prefix=dict(img_path='leftImg8bit/train', seg_map_path='gtFine/train'),
         pipeline=train_pipeline,
     ),
@@ -58,9 +37,7 @@ val_dataloader = dict(
     persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
-        type=dataset_type,
-        data_root=data_root,
-        metainfo=metainfo,
+        type='CityscapesDataset',
         data_prefix=dict(img_path='leftImg8bit/val', seg_map_path='gtFine/val'),
         pipeline=test_pipeline,
     ),
