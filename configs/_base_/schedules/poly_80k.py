@@ -1,4 +1,4 @@
-# DFANet, arXiv 1904.02216, Sec. 4.1: SGD 0.2 for 48 images, weight decay 1e-5, polynomial decay of power 0.9. The paper
+# DFANet, arXiv 1904.02216: SGD 0.2 for 48 images, weight decay 1e-5, polynomial decay of power 0.9. The paper
 # gives no length; 80k iterations, the warm-up and no decay of biases and norms are chosen here.
 max_iters = 80000
 train_cfg = dict(type='IterBasedTrainLoop', max_iters=max_iters, val_interval=8000)
