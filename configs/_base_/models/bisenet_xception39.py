@@ -11,7 +11,7 @@ head = dict(
     norm_cfg=norm_cfg,
     align_corners=False,
     sampler=ohem,
-    loss_decode=dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0),
+    loss_decode=dict(type='CrossEntropyLoss', use_sigmoid=False, avg_non_ignore=True, loss_weight=1.0),
 )
 model = dict(
     type='EncoderDecoder',

@@ -1,5 +1,5 @@
-# BiSeNet, arXiv 1808.00897: batches of 16, polynomial decay of power 0.9. Rate, weight decay and the tenfold rate of the
-# fusion and the heads are those of the authors' code (the paper has 0.025 and 1e-4), length and warm-up those of mmseg.
+# BiSeNet, arXiv 1808.00897: batches of 16, polynomial decay of power 0.9. Rate, weight decay and the tenfold rate of
+# fusion and heads are those of the authors' code (the paper has 0.025 and 1e-4), length and warm-up those of mmseg.
 max_iters = 160000
 train_cfg = dict(type='IterBasedTrainLoop', max_iters=max_iters, val_interval=16000)
 val_cfg = dict(type='ValLoop')
