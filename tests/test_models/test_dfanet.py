@@ -71,7 +71,8 @@ def randomized(net):
     ],
 )
 def test_parameters_and_multiply_adds(arch, count, macs, paper, tolerance, printed):
-    found = [counted(network(arch), size) for size in SIZES]
+    net = network(arch).to('meta')
+    found = [measure(net, size) for size in SIZES]
     assert {one.parameters for one in found} == {count}
     assert tuple(one.macs for one in found) == macs
     assert all(text in found[0].table() for text in printed)  # by get_flops.py
