@@ -7,6 +7,7 @@ from mmlight.models.layers.mbconv import MBConv
 from mmlight.models.layers.merges import build_merge
 from mmlight.models.layers.resample import Conv2dSame, Resize, max_pool_same, resize
 from mmlight.models.layers.separable import SeparableConv
+from mmlight.models.layers.xception import XceptionBlock, separable_conv, xception_stage
 from mmlight.ops import PSRoIAlign
 from mmlight.registry import MODELS
 
@@ -20,10 +21,13 @@ __all__ = [
     'PSRoIAlign',
     'Resize',
     'SeparableConv',
+    'XceptionBlock',
     'build_merge',
     'fusion_cell',
     'level_sizes',
     'max_pool_same',
     'recomputed',
     'resize',
+    'separable_conv',
+    'xception_stage',
 ]
