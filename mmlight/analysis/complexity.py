@@ -92,9 +92,9 @@ class Complexity:
         lines = [header, rule, *parts, rule, total, '']
         height, width = self.shape
         lines.append(f'Input: 3 x {height} x {width}, batch 1' + (f', {self.rois} RoIs' if self.rois else ''))
-        lines.append(f'Parameters: {self.parameters}')
-        lines.append(f'MACs: {_millions(self.macs)} M ({self.macs})')
-        lines.append(f'2 x MACs: {_millions(self.flops)} M ({self.flops})')
+        lines.append(f'Parameters: {_counted(self.parameters)}')
+        lines.append(f'MACs: {_counted(self.macs)}')
+        lines.append(f'2 x MACs: {_counted(self.flops)}')
         if self.rois:
             lines.append(f'RoI sampling (not in the total): {_millions(self.sampling_macs)} M MACs')
         if self.training_only:
@@ -108,6 +108,14 @@ def _millions(count: int) -> str:
     """In millions, to four significant digits, as papers give them."""
     millions = count / 1e6
     return f'{millions:.{max(0, 3 - math.floor(math.log10(millions)))}f}' if count else '0'
+
+
+def _counted(count: int) -> str:
+    """To three significant digits with a unit, and exactly."""
+    for unit, size in (('G', 1e9), ('M', 1e6), ('K', 1e3)):
+        if count >= size:
+            return f'{count / size:.{max(0, 2 - int(math.log10(count / size)))}f} {unit} ({count})'
+    return str(count)
 
 
 def _aligned(row: tuple[str, ...], widths: list[int]) -> str:
