@@ -114,11 +114,11 @@ def _read_index(index: Path) -> list[Entry]:
         return []
     root = index.resolve().parent  # the link in an editable install leads to the repository
     return [
-        _entry(model, root / file) for file in _yaml(index).get('Import') or () for model in _models(root / file)
+        _entry(model, root / file) for file in _yaml(index).get('Import') or () for model in metafile_models(root / file)
     ]  # fmt: skip
 
 
-def _models(metafile: Path) -> list[dict]:
+def metafile_models(metafile: Path) -> list[dict]:
     content = _yaml(metafile)
     models = content if isinstance(content, list) else content.get('Models') or []
     if not all(isinstance(model, dict) and 'Name' in model for model in models):
