@@ -16,7 +16,7 @@ from typing import Any
 from mmcv.cnn import fuse_conv_bn
 
 from mmlight.analysis.complexity import Complexity, inference, measure, network_and_shape
-from mmlight.analysis.latency import Latency, machine, measure_latency
+from mmlight.analysis.latency import Latency, measure_latency
 from mmlight.analysis.model_list import metafile_models
 from mmlight.engine.config import find_config, load_config
 from mmlight.errors import InputError
