@@ -229,7 +229,7 @@ def markdown(rows: Sequence[Row], labels: dict[int, Latency], on: dict[str, Any]
     after = ', '.join(f'{_time(found)} ms with {number}' for number, found in labels.items())
     lines += [
         '',
-        f'Measured in one run at {height} x {width}, {calls} calls each in turns, batch 1, eager, norms folded but for *:',
+        f'Measured in one run at {height} x {width}, {calls} calls each in turns, batch 1, norms folded but for *:',
         f'{setting}. Milliseconds are medians up to the logits; where the medians of the repeats differ by more than',
         f'3 %, by how much. Enlarging logits of 1/8 and picking the labels adds, in threads: {after}. The last column',
         f'is for {threads[0]} thread{"s" * (threads[0] > 1)}.',
