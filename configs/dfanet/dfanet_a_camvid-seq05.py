@@ -1,21 +1,14 @@
-# One drive of CamVid (84 training images), from scratch, in minutes on a CPU. MMLIGHT_DATA names the folder that holds
-# camvid_seq05/.
+# One drive of CamVid (84 training images) from scratch. MMLIGHT_DATA names the folder that holds camvid_seq05/.
 _base_ = [
     '../_base_/models/dfanet.py',
     '../_base_/datasets/camvid_seq05.py',
     '../_base_/schedules/adamw_epochs.py',
     '../_base_/default_runtime_seg_epochs.py',
 ]
-crop_size = (352, 480)
 
-train_pipeline = _base_.train_pipeline
-train_pipeline[2].update(ratio_range=(0.75, 1.75))
-train_pipeline[3].update(crop_size=crop_size)
-train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
-model = dict(data_preprocessor=dict(size=crop_size), decode_head=dict(num_classes=11))
+model = dict(data_preprocessor=dict(size=_base_.crop_size), decode_head=dict(num_classes=11))
 
-max_epochs = 40
-train_cfg = dict(max_epochs=max_epochs, val_interval=10)
+max_epochs = 50
+train_cfg = dict(max_epochs=max_epochs)
 param_scheduler = _base_.param_scheduler
-param_scheduler[0].update(end=50)
 param_scheduler[1].update(T_max=max_epochs)
