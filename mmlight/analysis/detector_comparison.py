@@ -1,4 +1,4 @@
-"""Detectors side by side: published AP with its source, parameters and multiply-adds counted, latency measured in turns.
+"""Detectors side by side: published AP with its source, parameters and multiply-adds, latency measured in turns.
 
 Latency is that of the layers with batch normalisation folded into the convolutions: no image loading, no box decoding,
 no NMS; a second stage runs on as many proposals as its ``test_cfg`` allows. Weights are random.
@@ -150,38 +150,26 @@ def compare(detectors: Sequence[str] = BASELINES, rounds: int = 5, repeats: int 
 
 
 def markdown(rows: Sequence[Row], on: dict[str, Any]) -> str:
-    """The rows as a Markdown table, and below it what was measured on which machine (:func:`machine`)."""
-    lines = [
-        '| config | published box AP | of | parameters (M) | MACs (G) | input | latency (ms) | 95 % below |',
-        '|---|---|---|---|---|---|---|---|',
-    ]
+    """The rows as a Markdown table, and below it what was measured on which machine, and the sources."""
+    cells = ['config', 'published box AP', 'on', 'parameters (M)', 'MACs (G)', 'input', 'latency (ms)', '95 % below']
+    table = [cells, ['---'] * len(cells)]
     for row in rows:
-        ap, of = (f'{row.published.ap:.1f}', row.published.dataset) if row.published else ('–', '–')
-        size = ' x '.join(map(str, row.complexity.shape)) + (
-            f', {row.complexity.rois} RoIs' if row.complexity.rois else ''
-        )
-        counts = f'{row.complexity.parameters / 1e6:.2f} | {row.complexity.macs / 1e9:.4g}'
-        unsteady = '' if row.latency.steady else f' (± {row.latency.spread:.0%})'
-        times = f'{row.latency.p50:.1f}{unsteady} | {row.latency.p95:.1f}'
-        lines.append(f'| {row.name} | {ap} | {of} | {counts} | {size} | {times} |')
+        counted, latency = row.complexity, row.latency
+        ap = [f'{row.published.ap:.1f}', row.published.dataset] if row.published else ['', '']
+        size = ' x '.join(map(str, counted.shape)) + (f', {counted.rois} RoIs' if counted.rois else '')
+        time = f'{latency.p50:.1f}' + ('' if latency.steady else f' (spread {latency.spread:.0%})')
+        counts = [f'{counted.parameters / 1e6:.2f}', f'{counted.macs / 1e9:.4g}']
+        table.append([row.name, *ap, *counts, size, time, f'{latency.p95:.1f}'])
     calls = sum(times.calls for times in rows[0].latency.repeats)
     setting = ', '.join(f'{key} {value}' for key, value in on.items())
-    lines += [
-        '',
-        f'Measured in one run, {calls} calls each in turns, batch 1: {setting}. Latency is the median; where the',
-    ]
-    lines += [
-        'medians of the repeats differ by more than 3 %, by how much.',
-        '',
-        'Sources of the published figures:',
-        '',
-    ]
+    lines = [f'| {" | ".join(cells)} |' for cells in table]
+    lines += ['', f'Measured in one run, batch 1, {calls} calls each in turns; {setting}. Latency is the median; the']
+    lines += ["spread is that of the repeats' medians, given above 3 %. Sources of the published figures:", '']
     sources: dict[str, list[str]] = {}
     for row in rows:
         if row.published:
             sources.setdefault(row.published.source, []).append(row.name)
-    lines += [f'* {source}: {", ".join(names)}' for source, names in sources.items()]
-    return '\n'.join(lines)
+    return '\n'.join(lines + [f'* {source}: {", ".join(names)}' for source, names in sources.items()])
 
 
 def fill(page: Path, text: str) -> None:

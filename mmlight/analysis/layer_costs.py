@@ -211,7 +211,7 @@ def measure_layers(
         model, shape, options: as for :func:`mmlight.analysis.complexity.measure`.
         repeats: timed runs, rounded up to a multiple of three; the median counts, operator by operator; 0 counts only.
             On a GPU each operator is waited for, so that starting a kernel is part of its time.
-        device: where the network runs.
+        device: where the network runs; it is moved there.
         fuse: fold batch normalisation into the convolutions before, as a deployed network does.
         channels: of the image.
 
@@ -278,6 +278,8 @@ class _Tracer(OperatorCounter):
             return
         if func._overloadpacket is torch.ops.aten.copy_:
             inputs = inputs[1:]  # what was there before is not read
+        if kind == 'normalisation':
+            outputs = outputs[:1]  # the statistics are for training
         accesses = sum(map(_elements, inputs)) + sum(_elements(t) for t in outputs if t.is_floating_point())
         self.operators.append(Operator(layer, kind, macs, accesses, convolution, self.ms, block, position))
 
