@@ -45,6 +45,10 @@ while [ $# -gt 0 ]; do
   shift 2
 done
 
+if [ "$tasks" != det ] && [ -n "$(ls -A "$data" 2>/dev/null)" ] && [ ! -e "$data/sample.json" ]; then
+  fail "--data $data: --task seg needs the sample data set, and this folder holds none (no sample.json)"
+fi
+
 cd "$repo"
 python=$(bash tools/setup_env.sh)
 
@@ -55,9 +59,6 @@ fi
 name=quickstart
 [ -e "$data/sample.json" ] || name+=_$(basename "$data")
 : "${work_dir:=$repo/work_dirs/$name}"
-
-[ -e "$data/sample.json" ] || [ "$tasks" = det ] ||
-  fail "--data $data: --task seg needs the sample data set, and this folder holds none (no sample.json)"
 
 run() {  # run det|seg: train, evaluate, draw
   local task=$1 dir=$work_dir config train report loader
