@@ -1,5 +1,10 @@
 # ResNet-18 with the usual 7x7 stem, which torchvision's ImageNet weights fit.
-_base_ = './bisenet_xception39_4xb4-160k_cityscapes-1024x1024.py'
+_base_ = [
+    '../_base_/models/bisenet_xception39.py',
+    '../_base_/datasets/cityscapes_1024x1024.py',
+    '../_base_/schedules/poly_160k.py',
+    '../_base_/default_runtime_seg.py',
+]
 
 backbone = dict(
     _delete_=True,

@@ -10,6 +10,7 @@ train_pipeline = [
     dict(type='RandomCrop', crop_size=crop_size, cat_max_ratio=0.75),
     dict(type='RandomFlip', prob=0.5),
     dict(type='PhotoMetricDistortion'),
+    dict(type='mmlight.CheckLabels', num_classes=19),
     dict(type='PackSegInputs'),
 ]
 # labels are loaded behind `Resize`: whatever size the network sees, it is scored at full size
@@ -17,6 +18,7 @@ test_pipeline = [
     dict(type='mmlight.LoadImage'),
     dict(type='Resize', scale=(2048, 1024), keep_ratio=True),
     dict(type='LoadAnnotations'),
+    dict(type='mmlight.CheckLabels', num_classes=19),
     dict(type='PackSegInputs'),
 ]
 

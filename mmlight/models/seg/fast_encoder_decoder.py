@@ -25,7 +25,8 @@ class FastEncoderDecoder(EncoderDecoder):
         if seg_logits.shape[1] == 1 or not all(_has_its_size(sample, seg_logits) for sample in data_samples or ()):
             return super().postprocess_result(seg_logits, data_samples)
         data_samples = data_samples or [SegDataSample() for _ in seg_logits]
-        for sample, labels in zip(data_samples, seg_logits.argmax(1, keepdim=True), strict=True):
+        found = seg_logits.max(1, keepdim=True).indices  # as `argmax`, which is several times slower on a CPU
+        for sample, labels in zip(data_samples, found, strict=True):
             sample.pred_sem_seg = PixelData(data=labels)
         return data_samples
 
