@@ -6,8 +6,11 @@ so that pooling is two matrix products, one per axis: no gather, no scatter, not
 such form: :mod:`mmlight.ops.largest_sample`.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from mmlight.errors import InputError
 from mmlight.ops.largest_sample import largest_sample
@@ -115,9 +118,31 @@ def _resample(bins: Tensor, weight_y: Tensor, weight_x: Tensor) -> Tensor:
     """
     channels, rows, columns, height, width = bins.shape
     by_row = bins.permute(1, 3, 2, 0, 4).reshape(rows, height, columns * channels * width)
-    lines = torch.bmm(weight_y.transpose(0, 1), by_row).view(rows, -1, columns, channels, width)
-    if lines.requires_grad:  # the product's backward is twice as fast as the matrix product's, its forward slower
-        cells = (lines * weight_x[None, :, :, None]).sum(-1)
-    else:
-        cells = torch.matmul(lines, weight_x[None, ..., None]).squeeze(-1)
-    return cells.permute(1, 3, 0, 2)
+    weight_y = weight_y.transpose(0, 1)
+    cells = _Resample.apply if by_row.requires_grad else _resample_rows
+    return cells(by_row, weight_y, weight_x).permute(1, 3, 0, 2)
+
+
+def _resample_rows(by_row: Tensor, weight_y: Tensor, weight_x: Tensor) -> Tensor:
+    """``(P, H, Q * K * W)``, ``(P, R, H)``, ``(R, Q, W)`` to ``(P, R, Q, K)``."""
+    rois, columns, width = weight_x.shape
+    channels = by_row.shape[2] // (columns * width)
+    lines = torch.bmm(weight_y, by_row).view(len(by_row), rois, columns, channels, width)
+    return torch.matmul(lines, weight_x[..., None]).squeeze(-1)
+
+
+class _Resample(torch.autograd.Function):
+    """:func:`_resample_rows` whose backward is an outer product and one matrix product per row of bins; automatic
+    differentiation keeps the lines and multiplies tiny matrices."""
+
+    @staticmethod
+    def forward(ctx: Any, by_row: Tensor, weight_y: Tensor, weight_x: Tensor) -> Tensor:
+        ctx.save_for_backward(weight_y, weight_x)
+        return _resample_rows(by_row, weight_y, weight_x)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        weight_y, weight_x = ctx.saved_tensors
+        lines = grad[..., None] * weight_x[:, :, None]
+        return torch.bmm(weight_y.transpose(1, 2), lines.flatten(2)), None, None

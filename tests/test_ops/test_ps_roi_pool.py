@@ -41,7 +41,7 @@ def naive(features, rois, bins, scale, legacy):
 
 
 def some_rois():
-    """Random RoIs and hard ones: outside, partly outside, of no size, below a cell, the whole image, halves, inside out."""
+    """Random RoIs and hard ones: outside, partly outside, of no size, below a cell, the whole image, inside out."""
     generator = torch.Generator().manual_seed(0)
     ordinary = torch.rand(10, 5, generator=generator) * 250
     ordinary[:, 3:] = ordinary[:, 1:3] + torch.rand(10, 2, generator=generator) * 150
