@@ -19,7 +19,8 @@ from torch import nn
 
 from mmlight.errors import InputError
 from mmlight.models.backbones import ShuffleNetV2, SNet
-from mmlight.models.backbones.shufflenet_weights import LAYOUTS, convert, layout_of
+from mmlight.models.backbones.foreign_weights import convert
+from mmlight.models.backbones.weight_layouts import LAYOUTS
 from mmlight.registry import MODELS
 
 HALF = {'first_block': 'half', 'shuffle_mode': 'interleave'}
@@ -81,27 +82,26 @@ def test_raw_classifiers_give_the_same_logits(layout, width):
 @pytest.mark.parametrize(
     ('make', 'name', 'dialect'),
     [
-        (lambda: reference.Torchvision(1.0), 'torchvision', ('half', 'interleave')),
-        (lambda: reference.Megvii(0.5), 'megvii', ('keep', 'parity')),
-        (lambda: nn.ModuleDict({'module': reference.Megvii(1.5)}), 'megvii', ('keep', 'parity')),
-        (lambda: reference.OfficialSNet(535), 'official SNet', ('keep', 'parity')),
-        (lambda: SNet(49, **KEEP), 'mmlight', ('keep', 'parity')),
-        (lambda: SNet(146, first_block='keep'), 'mmlight', ('keep', 'interleave')),
+        (lambda: reference.Torchvision(1.0), 'torchvision', HALF),
+        (lambda: reference.Megvii(0.5), 'megvii', KEEP),
+        (lambda: nn.ModuleDict({'module': reference.Megvii(1.5)}), 'megvii', KEEP),
+        (lambda: reference.OfficialSNet(535), 'official SNet', KEEP),
+        (lambda: SNet(49, **KEEP), 'mmlight', KEEP),
+        (lambda: SNet(146, first_block='keep'), 'mmlight', {**KEEP, 'shuffle_mode': 'interleave'}),
     ],
 )
 def test_convert_tells_the_layout_by_its_keys(make, name, dialect):
     state = make().state_dict()
-    assert layout_of(state).name == name
-    weights, *found = convert(state)
-    assert tuple(found) == dialect
+    weights, layout, found = convert(state)
+    assert (layout.name, layout.network, found) == (name, 'ShuffleNetV2', dialect)
     assert len(weights) == len(state) + (name != 'mmlight') + ('classifier' in ' '.join(state))  # dialect, fc.bias
-    assert convert(weights)[1:] == dialect, 'what comes out says its dialect'
+    assert convert(weights)[2] == dialect, 'what comes out says its dialect'
 
 
 def test_own_tables_keep_their_names():
     net = SNet({'stem': 8, 'stages': ((16, 2), (32, 5)), 'final': 24, 'leading_depthwise': True}, out_indices=(2,))
-    weights, *dialect = convert(net.state_dict())
-    assert dialect == ['half', 'interleave']
+    weights, _, dialect = convert(net.state_dict())
+    assert dialect == HALF
     assert weights.keys() == net.state_dict().keys()
     assert net.load_state_dict(weights, strict=True) == ([], [])
 
@@ -119,9 +119,8 @@ def mmpretrain_file():
 
 def test_mmpretrain_files_are_half_and_interleave():
     net, weights = mmpretrain_file()
-    assert layout_of(weights).name == 'mmpretrain'
-    converted, *dialect = convert(weights)
-    assert dialect == ['half', 'interleave']
+    converted, layout, dialect = convert(weights)
+    assert (layout.name, dialect) == ('mmpretrain', HALF)
     assert converted.keys() == net.state_dict().keys()
     own = ShuffleNetV2(1.0, num_classes=10).eval()
     own.load_state_dict(weights, strict=True)
@@ -322,7 +321,9 @@ def test_an_unknown_layout_is_named():
 
 
 def test_convert_names_keys_that_do_not_belong():
-    with pytest.raises(InputError, match=r'torchvision layout: 1 unknown keys, the first stage2\.0\.se\.weight'):
+    with pytest.raises(
+        InputError, match=r'torchvision layout of ShuffleNetV2: 1 unknown keys, the first stage2\.0\.se\.weight'
+    ):
         convert({**reference.Torchvision(0.5).state_dict(), 'stage2.0.se.weight': torch.zeros(1)})
 
 
@@ -343,5 +344,5 @@ def test_daybreak_s_layout_is_refused_with_the_reason():
 
 @pytest.mark.parametrize('code', [torch.tensor([0, 2]), torch.tensor([1]), 'keep'])
 def test_a_damaged_dialect_is_refused(code):
-    with pytest.raises(InputError, match=r"'dialect' must be two numbers"):
+    with pytest.raises(InputError, match=r"'dialect' must be a number 0 or 1 for each of first_block, shuffle_mode"):
         convert({**SNet(49).state_dict(), 'dialect': code})

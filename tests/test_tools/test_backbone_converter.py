@@ -1,4 +1,4 @@
-"""``tools/model_converters/shufflenet_to_mmlight.py``, run as a user runs it."""
+"""``tools/model_converters/backbone_to_mmlight.py``, run as a user runs it."""
 
 import os
 import runpy
@@ -23,7 +23,7 @@ def run(monkeypatch, capsys):
     """The script in this process: starting another one costs seconds for its imports."""
 
     def call(*arguments):
-        script = str(ROOT / 'tools' / 'model_converters' / 'shufflenet_to_mmlight.py')
+        script = str(ROOT / 'tools' / 'model_converters' / 'backbone_to_mmlight.py')
         monkeypatch.setattr(sys, 'argv', [script, *map(str, arguments)])
         code = 0
         try:
