@@ -1,5 +1,7 @@
 """What the position-sensitive RoI operators share: arguments, checks, images one after the other, precision."""
 
+from contextlib import nullcontext
+
 import torch
 from torch import Tensor, nn
 
@@ -42,7 +44,8 @@ class PositionSensitive(nn.Module):
             InputError: for shapes or devices that do not fit, and for the index of an image that is not there.
         """
         self._check(features, rois)
-        with torch.autocast(features.device.type, enabled=False):
+        kind = features.device.type
+        with nullcontext() if kind == 'meta' else torch.autocast(kind, enabled=False):
             precise = features if features.dtype == torch.float64 else features.float()
             rois = rois.detach().to(precise.dtype)
             if len(features) == 1:
