@@ -39,9 +39,8 @@ def _find(weights: Mapping[str, Tensor]) -> Layout | None:
             raise InputError(f'{name} is of {reason}')
     modules = {name.rpartition('.')[0] for name in weights}
     found = [layout for layout in LAYOUTS if not modules.isdisjoint(layout.units)]
-    if len(found) > 1:  # mmlight's names are also another's: its own files have a dialect
-        return next(layout for layout in found if (layout.name == 'mmlight') == ('dialect' in weights))
-    return found[0] if found else None
+    own = 'dialect' in weights  # tells mmlight's files from mmpretrain's, whose names are the same
+    return next((layout for layout in found if (layout.name == 'mmlight') == own), found[0] if found else None)
 
 
 def _encode(dialect: Mapping[str, str]) -> Tensor:

@@ -64,7 +64,7 @@ class XceptionStar(StagedBackbone):
         c5_stride: 32, or 16: the last stage keeps the size, without dilation.
         norm_cfg: Normalisation layer.
         out_indices: 0, 1, 2 for stages 2, 3, 4 (strides 8, 16, 32); the default are the detector's C4 and C5.
-        kwargs: As in :class:`~mmlight.models.backbones.staged.StagedBackbone`.
+        kwargs: As in :class:`~mmlight.models.backbones.staged.StagedBackbone`, without ``strides``.
 
     Raises:
         InputError: for an argument out of range.
