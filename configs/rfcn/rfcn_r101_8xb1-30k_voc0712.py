@@ -1,4 +1,4 @@
-# R-FCN on PASCAL VOC (arXiv 1605.06409, Table 2, with OHEM): 20k iterations of 8 images and 10k at a tenth of the rate.
+# R-FCN on PASCAL VOC (arXiv 1605.06409, Sec. 4, with OHEM): 20k iterations of 8 images and 10k at a tenth of the rate.
 _base_ = [
     '../_base_/models/rfcn.py',
     '../_base_/datasets/voc0712_detection_600.py',

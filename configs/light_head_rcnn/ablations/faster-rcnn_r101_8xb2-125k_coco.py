@@ -1,4 +1,4 @@
-# arXiv 1711.07264, Table 4: Faster R-CNN with the settings of B2; 256 channels, RoI pooling, two layers (our reading).
+# arXiv 1711.07264: Faster R-CNN with the settings of B2; 256 channels, RoI pooling, two layers (our reading).
 _base_ = '../../rfcn/rfcn_r101_8xb2-125k_coco.py'
 model = dict(
     neck=dict(out_channels=256),

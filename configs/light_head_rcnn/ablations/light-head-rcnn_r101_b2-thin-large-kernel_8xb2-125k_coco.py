@@ -1,4 +1,4 @@
-# arXiv 1711.07264, Table 2: B2 with thin maps from the large separable convolution, one layer and R-FCN's pooling.
+# arXiv 1711.07264: B2 with thin maps from the large separable convolution, one layer and R-FCN's pooling.
 _base_ = '../../rfcn/rfcn_r101_8xb2-125k_coco.py'
 model = dict(
     neck=dict(type='mmlight.LightHeadNeck', mid_channels=256, out_channels=490),

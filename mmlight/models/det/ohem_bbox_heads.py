@@ -96,7 +96,7 @@ class LightHeadBBoxHead(JointOHEM, ConvFCBBoxHead):
 
 @MODELS.register_module()
 class OneLayerBBoxHead(JointOHEM, BBoxHead):
-    """Scores and boxes straight from the flattened RoI feature: R-FCN on thin maps (arXiv 1711.07264, Tables 1, 2).
+    """Scores and boxes straight from the flattened RoI feature: R-FCN on thin maps (arXiv 1711.07264, Tables 1 to 4).
 
     Arguments are those of mmdet's ``BBoxHead`` and of :class:`JointOHEM`.
     """
