@@ -53,37 +53,37 @@ def _corners(y: Axis, x: Axis, group: slice) -> Iterator[tuple[int, Tensor]]:
 
 def _groups(points_y: Tensor, points_x: Tensor) -> Iterator[slice]:
     """RoIs that are computed together."""
+    if torch.onnx.is_in_onnx_export():  # a loop would be written out for the number of RoIs in the example
+        return iter([slice(None)])
     rois, samples = len(points_y), points_y.shape[1:].numel() * points_x.shape[1:].numel()
-    size = SAMPLES_AT_ONCE * (1 if points_y.device.type == 'cpu' else 64) // samples
-    size = max(rois if torch.onnx.is_in_onnx_export() else size, 1)
-    return (slice(start, start + size) for start in range(0, rois, size))
+    size = max(SAMPLES_AT_ONCE * (1 if points_y.device.type == 'cpu' else 64) // samples, 1)
+    return (slice(start, start + size) for start in range(0, max(rois, 1), size))
 
 
 def _forward(maps: Tensor, points_y: Tensor, points_x: Tensor) -> tuple[Tensor, Tensor]:
     """As :func:`largest_sample`; also the number of the largest sample, ``(R, P, Q, K)``, and the result that way."""
     channels, rows, columns, height, width = maps.shape
-    rois, _, s = points_y.shape
+    s = points_y.shape[2]
     table = maps.permute(1, 2, 3, 4, 0).reshape(-1, channels).contiguous()
     y = Axis(points_y, height, width, columns * height * width)
     x = Axis(points_x, width, 1, height * width)
-    largest = maps.new_empty(rois, rows, columns, channels)
-    winner = torch.zeros(largest.shape, dtype=torch.int16, device=maps.device)
+    largest, winner = [], []
     for group in _groups(points_y, points_x):
         lower = (y.index[group, :, None] + x.index[group, None]).int()
-        index = lower.new_empty(*lower.shape, 4)
-        weights = maps.new_empty(index.shape)
-        for corner, (offset, weight) in enumerate(_corners(y, x, group)):
-            index[..., corner] = lower + offset
-            weights[..., corner] = weight
+        offsets, weights = zip(*_corners(y, x, group), strict=True)
+        index = torch.stack([lower + offset for offset in offsets], -1)
+        weights = torch.stack(weights, -1)
         samples = weighted_rows(table, index.view(-1, 4), weights.view(-1, 4)).view(-1, rows, s, columns, s, channels)
-        best, number = samples[:, :, 0, :, 0], winner[group]
+        best = samples[:, :, 0, :, 0]
+        number = torch.zeros_like(best, dtype=torch.int16)
         for n in range(1, s * s):
             sample = samples[:, :, n // s, :, n % s]
             # the last number that was larger is the largest number; much faster than a masked assignment
-            torch.maximum(number, (sample > best).to(number.dtype) * n, out=number)
+            number = torch.maximum(number, (sample > best).to(number.dtype) * n)
             best = torch.maximum(best, sample)
-        largest[group] = best
-    return largest, winner
+        largest.append(best)
+        winner.append(number)
+    return torch.cat(largest), torch.cat(winner)
 
 
 class _LargestSample(torch.autograd.Function):

@@ -59,7 +59,7 @@ class PSRoIPool(PositionSensitive):
             weighted_rows(_sums(maps), index[p].reshape(-1, 4), weights[p].reshape(-1, 4))
             for p, maps in enumerate(rows_of_bins)
         ]
-        pooled = torch.stack(pooled).view(rows, len(boxes), columns, channels // (rows * columns))
+        pooled = torch.stack(pooled).view(rows, -1, columns, channels // (rows * columns))
         return pooled.permute(1, 3, 0, 2).to(features.dtype)
 
     def _cells(self, low: Tensor, high: Tensor, bins: int, length: int) -> tuple[Tensor, Tensor]:

@@ -1,5 +1,6 @@
 """PSRoIPool against a naive loop in exact fractions and the rules of R-FCN's operator."""
 
+import io
 import itertools
 import math
 from fractions import Fraction
@@ -7,7 +8,7 @@ from fractions import Fraction
 import pytest
 import torch
 
-from mmlight.ops import PSRoIPool
+from mmlight.ops import PSRoIAlign, PSRoIPool
 
 
 def cells(low, high, bins, number, length, scale, legacy):
@@ -146,3 +147,27 @@ def test_wrong_input_is_named():
         PSRoIPool(0, 1 / 16)
     with pytest.raises(ValueError, match='spatial_scale'):
         PSRoIPool(7, 0)
+
+
+@pytest.mark.parametrize(
+    'pool', [PSRoIPool(3, 1 / 16), PSRoIAlign(3, 1 / 16, mode='max'), PSRoIAlign(3, 1 / 16)], ids=str
+)
+def test_onnx_with_another_number_of_rois(pool):
+    onnxruntime = pytest.importorskip('onnxruntime')
+    pytest.importorskip('onnx')
+    features, rois = torch.randn(1, 18, 20, 22), some_rois()
+    rois[:, 0] = 0
+    file = io.BytesIO()
+    torch.onnx.export(
+        pool,
+        (features, rois[:3]),
+        file,
+        input_names=['features', 'rois'],
+        dynamic_axes={'rois': [0]},
+        opset_version=17,
+        dynamo=False,
+    )
+    (out,) = onnxruntime.InferenceSession(file.getvalue()).run(
+        None, {'features': features.numpy(), 'rois': rois.numpy()}
+    )
+    assert (torch.from_numpy(out) - pool(features, rois)).abs().max() <= 1e-5
