@@ -32,7 +32,7 @@ test_dataloader = val_dataloader
 val_evaluator = dict(ann_file=data_root + ann_file)
 test_evaluator = val_evaluator
 
-max_epochs = 20
-train_cfg = dict(max_epochs=max_epochs, val_interval=5)
+max_epochs = 60
+train_cfg = dict(max_epochs=max_epochs, val_interval=10)
 param_scheduler = _base_.param_scheduler
 param_scheduler[1].update(T_max=max_epochs)

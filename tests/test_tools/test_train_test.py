@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 from tiny_project import REPOSITORY, environment, project
 
+from mmlight.datasets.sample import generate
 from mmlight.engine.checkpoint import latest_checkpoint, load
+from mmlight.engine.config import load_config
 
 TOOLS = REPOSITORY / 'tools'
 SHORT = ['--cfg-options', 'train_cfg.max_iters=2', 'train_cfg.val_interval=2']
@@ -42,6 +44,21 @@ def test_two_processes_on_the_cpu_train_and_test(tmp_path):
     done = run('bash', TOOLS / 'dist_test.sh', config, checkpoint, 2, '--work-dir', tmp_path / 't', PORT=free_port())
     assert done.returncode == 0, done.stdout + done.stderr
     assert 'mIoU' in done.stdout
+
+
+@pytest.mark.long
+def test_two_processes_train_spinenet(tmp_path):
+    """Every parameter gets a gradient: DistributedDataParallel is not told to look for unused ones."""
+    generate(tmp_path / 'sample', num_train=4, num_val=2, size=(192, 144), progress=False)
+    options = ['--data', tmp_path / 'sample', '--epochs', 1, '--cfg-options', 'train_dataloader.batch_size=1',
+               'model.backbone.filter_scale=0.2', 'model.backbone.norm_cfg.type=SyncBN']  # fmt: skip
+    config = REPOSITORY / 'configs' / 'spinenet' / 'retinanet_spinenet-49s_sample.py'
+    assert 'find_unused_parameters' not in load_config(config)
+    command = ['bash', TOOLS / 'dist_train.sh', config, 2, '--work-dir', tmp_path / 'run', *options]
+    done = run(*command, PORT=free_port())
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert 'Distributed training: True' in done.stdout
+    assert load(latest_checkpoint(tmp_path / 'run'))['meta']['iter'] == 2
 
 
 def test_spawned_workers(tmp_path):

@@ -198,6 +198,7 @@ class SpineNet(Backbone):
         out_levels: Levels to return, a part of the table's output levels.
         filter_scale, block_repeats, alpha, endpoint_channels: Other values than those of ``arch``.
         pool_rule: ``'repeat'``: pools of stride 2; ``'single'``: one pool, as tensorflow/tpu.
+        endpoint_act: Activation after the last convolutions, as the authors'; PyTorch ports have none.
         drop_path_rate: Stochastic depth: the last block is skipped with this probability, the first with almost none.
         dropblock: Config of a layer after each norm of the blocks, e.g. ``dict(type='mmdet.DropBlock', drop_prob=0.1,
             block_size=3)``; mmdet's needs blocks smaller than the coarsest map.
@@ -223,6 +224,7 @@ class SpineNet(Backbone):
         alpha: float | None = None,
         endpoint_channels: int | None = None,
         pool_rule: str = 'repeat',
+        endpoint_act: bool = True,
         drop_path_rate: float = 0.0,
         dropblock: dict | None = None,
         frozen_stages: int = -1,
@@ -283,7 +285,9 @@ class SpineNet(Backbone):
 
         self.blocks = GraphExecutor(graph, edge, lambda target: build_merge('sum', (), 0), block)
         self.used = tuple(graph.output_levels.index(level) for level in out_levels)
-        self.endpoints = nn.ModuleList(layers.conv(channels[graph.outputs[i]], endpoint, 1) for i in self.used)
+        self.endpoints = nn.ModuleList(
+            layers.conv(channels[graph.outputs[i]], endpoint, 1, act=endpoint_act) for i in self.used
+        )
         self.out_channels = (endpoint,) * len(self.used)
         self.out_strides = tuple(2**level for level in out_levels)
 

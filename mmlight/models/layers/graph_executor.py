@@ -78,5 +78,6 @@ def level_sizes(levels: Sequence[int], features: Sequence[Tensor], high: int) ->
     for level in range(min(levels) + 1, high + 1):
         if level not in sizes:
             height, width = sizes[level - 1]
-            sizes[level] = (-(-height // 2), -(-width // 2))
+            # not -(-height // 2): ONNX divides towards zero
+            sizes[level] = ((height + 1) // 2, (width + 1) // 2)
     return sizes

@@ -12,7 +12,7 @@ from mmlight.registry import MODELS
 
 def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
     """Cells before and after an axis of ``size`` cells."""
-    total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
+    total = max(((size - 1) // stride) * stride + kernel - size, 0)
     return total // 2, total - total // 2
 
 

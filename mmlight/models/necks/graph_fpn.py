@@ -54,7 +54,7 @@ def coarser(name: str, x: Tensor, level: int, overlap: int) -> Tensor:
         raise InputError(
             f'{name}: the image is too small, level {level - 1} has one cell and level {level} would vanish'
         )
-    return resize(x, (-(-height // 2), -(-width // 2)), overlap)
+    return resize(x, ((height + 1) // 2, (width + 1) // 2), overlap)
 
 
 @MODELS.register_module()

@@ -1,5 +1,8 @@
 """SpineNet against the counts of the spinenet spec (6.1, 6.6) that reproduce the published checkpoints."""
 
+import copy
+
+import onnxruntime
 import pytest
 import torch
 from mmengine.registry import init_default_scope
@@ -48,10 +51,11 @@ def test_pool_rule_changes_no_count():
 
 @pytest.mark.parametrize('shape', SHAPES)
 @pytest.mark.parametrize('pool_rule', ['repeat', 'single'])
-def test_any_image_size(shape, pool_rule):
-    network = small(pool_rule=pool_rule).eval()
+@pytest.mark.parametrize('training', [False, True])
+def test_any_image_size(shape, pool_rule, training):
+    network = small(pool_rule=pool_rule).train(training)
     with torch.no_grad():
-        assert [tuple(x.shape[1:]) for x in network(torch.randn(1, 3, *shape))] == [
+        assert [tuple(x.shape[1:]) for x in network(torch.randn(2, 3, *shape))] == [
             (8, *size) for size in SHAPES[shape]
         ]
 
@@ -97,12 +101,36 @@ def test_frozen_stem():
     assert all(p.requires_grad for p in network.endpoints.parameters())
 
 
-def test_compiles():
-    network = small().eval()
-    image = torch.randn(1, 3, 130, 257)
+first_here_others_long = pytest.mark.parametrize(
+    'shape', [pytest.param(shape, marks=[pytest.mark.long] if i else []) for i, shape in enumerate(reversed(SHAPES))]
+)
+
+
+@first_here_others_long
+@pytest.mark.parametrize('training', [False, True])
+def test_compiles(shape, training):
+    network = small().train(training)
+    image = torch.randn(2, 3, *shape)
+    state = copy.deepcopy(network.state_dict())
     with torch.no_grad():
-        compiled = torch.compile(network, backend='eager', fullgraph=True)
-        assert all(map(torch.equal, compiled(image), network(image)))
+        expected = network(image)
+        network.load_state_dict(state)  # training moves the statistics
+        torch.compiler.reset()
+        compiled = torch.compile(network, backend='eager', fullgraph=True)(image)
+    for own, other in zip(compiled, expected, strict=True):
+        torch.testing.assert_close(own, other)
+
+
+@pytest.mark.parametrize('shape', SHAPES)
+def test_onnx_runtime(shape, tmp_path):
+    network = small().eval()
+    image = torch.randn(1, 3, *shape)
+    torch.onnx.export(network, (image,), tmp_path / 'spinenet.onnx', dynamo=False)
+    session = onnxruntime.InferenceSession(tmp_path / 'spinenet.onnx', providers=['CPUExecutionProvider'])
+    outputs = session.run(None, {session.get_inputs()[0].name: image.numpy()})
+    with torch.no_grad():
+        for own, other in zip(outputs, network(image), strict=True):
+            torch.testing.assert_close(torch.from_numpy(own), other, rtol=1e-4, atol=1e-5 * float(other.abs().max()))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,36 @@
+# Blood cells (BCCD, 205 training images) from scratch at 256x256, SpineNet-49S. MMLIGHT_DATA names
+# the folder that holds bccd/.
+_base_ = [
+    '../_base_/models/retinanet_spinenet.py',
+    '../_base_/datasets/coco_small_320.py',
+    '../_base_/schedules/adamw_epochs.py',
+    '../_base_/default_runtime_det.py',
+]
+data_root = '{{$MMLIGHT_DATA:../shared/data}}/bccd/'
+metainfo = dict(classes=('RBC', 'WBC', 'Platelets'))
+size = 256
+
+norm_cfg = dict(momentum=0.1)  # 0.01 averages over more steps than a short training has
+model = dict(
+    data_preprocessor=dict(pad_size_divisor=size),
+    backbone=dict(arch='49S', norm_cfg=norm_cfg),
+    bbox_head=dict(num_classes=3, in_channels=128, feat_channels=64, stacked_convs=2, norm_cfg=norm_cfg),
+)
+
+train_pipeline = _base_.train_pipeline
+train_pipeline[5].update(scale=(size, size))
+# cells have no up and down
+train_pipeline[6].update(prob=[0.25, 0.25, 0.25], direction=['horizontal', 'vertical', 'diagonal'])
+test_pipeline = _base_.test_pipeline
+test_pipeline[1].update(scale=(size, size))
+train_dataloader = dict(dataset=dict(data_root=data_root, metainfo=metainfo, pipeline=train_pipeline))
+val_dataloader = dict(dataset=dict(data_root=data_root, metainfo=metainfo, pipeline=test_pipeline))
+test_dataloader = val_dataloader
+val_evaluator = dict(ann_file=data_root + 'annotations/instances_val.json')
+test_evaluator = val_evaluator
+
+max_epochs = 12
+train_cfg = dict(max_epochs=max_epochs, val_interval=4)
+param_scheduler = _base_.param_scheduler
+param_scheduler[1].update(T_max=max_epochs)
+randomness = dict(seed=0)
