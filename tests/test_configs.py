@@ -119,12 +119,21 @@ def shrunk(path: Path, sample: Path) -> Config:
     test_cfg.score_thr = 0.0  # COCO's evaluation gives nothing where nothing is found
     head = cfg.model.roi_head.bbox_head if 'roi_head' in cfg.model else cfg.model.bbox_head
     head.num_classes = len(metainfo['classes'])
+    if 'rpn' in cfg.model.get('train_cfg', {}):
+        cfg.model.train_cfg.rpn.allowed_border = -1  # anchors are larger than these pictures
+    if head.type == 'mmlight.RFCNBBoxHead':  # a map for each class and bin
+        cfg.model.neck.out_channels = 49 * (head.num_classes + 5)
+        cfg.model.roi_head.bbox_roi_extractor.out_channels = head.num_classes + 5
     if 'mask_head' in cfg.model.get('roi_head', {}):
         cfg.model.roi_head.mask_head.num_classes = head.num_classes
     return cfg
 
 
-SMALLEST = {'spinenet': 'retinanet_spinenet-mobile-49xs_8xb32-crop256-500e_coco'}
+SMALLEST = {
+    'light_head_rcnn': 'light-head-rcnn_xception-s_8xb2-125k_coco',
+    'rfcn': 'rfcn_shufflenet-v2_bccd',
+    'spinenet': 'retinanet_spinenet-mobile-49xs_8xb32-crop256-500e_coco',
+}
 """What stands for a family whose first config is a large one."""
 
 
