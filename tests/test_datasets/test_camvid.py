@@ -43,7 +43,7 @@ def config(root: Path) -> Config:
 
 
 def test_pairs_and_classes(camvid):
-    dataset = DATASETS.build(dict(type='CamVidDataset', data_root=str(camvid), data_prefix=PREFIX))
+    dataset = DATASETS.build(dict(type='mmlight.CamVidDataset', data_root=str(camvid), data_prefix=PREFIX))
     assert isinstance(dataset, CamVidDataset)
     assert len(dataset) == 2
     assert len(dataset.metainfo['classes']) == len(dataset.metainfo['palette']) == 11
