@@ -4,6 +4,8 @@ Configs keep ``default_scope='mmdet'`` or ``'mmseg'`` and write ``type='mmlight.
 ``locations`` are imported on the first look-up, so nothing heavy is loaded before it is used.
 """
 
+from importlib.util import find_spec
+
 from mmengine import registry as root
 
 
@@ -13,6 +15,6 @@ def _child(parent: root.Registry, *locations: str) -> root.Registry:
 
 MODELS = _child(root.MODELS, 'mmlight.models')
 TASK_UTILS = _child(root.TASK_UTILS, 'mmlight.models')
-DATASETS = _child(root.DATASETS, 'mmlight.datasets')
+DATASETS = _child(root.DATASETS, *(['mmlight.datasets.camvid'] if find_spec('mmseg') else []))
 TRANSFORMS = _child(root.TRANSFORMS, 'mmlight.datasets')
 HOOKS = _child(root.HOOKS, 'mmlight.engine')

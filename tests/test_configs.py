@@ -10,12 +10,13 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from mmlight.analysis.complexity import build
+from mmlight.datasets.coco_folder import iter_class_counts
 from mmlight.datasets.sample import generate
 from mmlight.engine.config import load_config
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = sorted(path for path in (ROOT / 'configs').rglob('*.py') if '_base_' not in path.parts)
-SMALL_DATA = ('sample', 'bccd', 'tiny-coco', 'custom-coco', 'camvid')
+SMALL_DATA = ('sample', 'bccd', 'tiny-coco', 'custom-coco', 'camvid-seq05')
 """Data sets whose configs have no published schedule, so none in their names."""
 
 every_config = pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
@@ -91,7 +92,8 @@ def shrunk(path: Path, sample: Path) -> Config:
         while 'pipeline' not in dataset:
             dataset = dataset.get('dataset') or dataset.datasets[0]
         for transform in dataset.pipeline:
-            for key, value in dict(scale=(side, side), scales=[(side, side)], crop_size=(side, side)).items():
+            new = dict(scale=(side, side), scales=[(side, side)], crop_size=(side, side), num_classes=19)
+            for key, value in new.items():
                 if key in transform:
                     transform[key] = value
         loader.update(num_workers=0, persistent_workers=False, batch_size=2, sampler=dict(type='DefaultSampler'))
@@ -106,7 +108,8 @@ def shrunk(path: Path, sample: Path) -> Config:
         loader.dataset.update(data_root=f'{sample}/', pipeline=dataset.pipeline)
     if segmentor:
         cfg.model.data_preprocessor.size = (side, side)
-        cfg.model.decode_head.num_classes = 19
+        for _, head in iter_class_counts(cfg.model):
+            head.num_classes = 19
         return cfg
     if cfg.model.data_preprocessor.get('pad_size_divisor', 1) > 1:
         cfg.model.data_preprocessor.pad_size_divisor = side
@@ -116,12 +119,21 @@ def shrunk(path: Path, sample: Path) -> Config:
     test_cfg.score_thr = 0.0  # COCO's evaluation gives nothing where nothing is found
     head = cfg.model.roi_head.bbox_head if 'roi_head' in cfg.model else cfg.model.bbox_head
     head.num_classes = len(metainfo['classes'])
+    if 'rpn' in cfg.model.get('train_cfg', {}):
+        cfg.model.train_cfg.rpn.allowed_border = -1  # anchors are larger than these pictures
+    if head.type == 'mmlight.RFCNBBoxHead':  # a map for each class and bin
+        cfg.model.neck.out_channels = 49 * (head.num_classes + 5)
+        cfg.model.roi_head.bbox_roi_extractor.out_channels = head.num_classes + 5
     if 'mask_head' in cfg.model.get('roi_head', {}):
         cfg.model.roi_head.mask_head.num_classes = head.num_classes
     return cfg
 
 
-SMALLEST = {'spinenet': 'retinanet_spinenet-mobile-49xs_8xb32-crop256-500e_coco'}
+SMALLEST = {
+    'light_head_rcnn': 'light-head-rcnn_xception-s_8xb2-125k_coco',
+    'rfcn': 'rfcn_shufflenet-v2_bccd',
+    'spinenet': 'retinanet_spinenet-mobile-49xs_8xb32-crop256-500e_coco',
+}
 """What stands for a family whose first config is a large one."""
 
 

@@ -6,7 +6,7 @@ size = 320
 relu6 = dict(type='ReLU6')
 model = dict(
     data_preprocessor=dict(pad_size_divisor=size),
-    backbone=dict(_delete_=True, type='MobileNetV2', out_indices=(2, 4, 6), norm_cfg=dict(type='BN')),
+    backbone=dict(_delete_=True, type='mmlight.MobileNetV2', out_indices=(2, 4, 6)),
     neck=dict(in_channels=[32, 96, 320], out_channels=48, stack_times=3, separable=True, act_cfg=relu6),
     bbox_head=dict(
         _delete_=True,
@@ -22,7 +22,6 @@ model = dict(
         loss_bbox=_base_.model.bbox_head.loss_bbox,
     ),
 )
-find_unused_parameters = True  # mmdet's MobileNetV2 has a last convolution that no detector reads
 
 train_pipeline = _base_.train_pipeline
 train_pipeline[2].update(scale=(size, size))

@@ -92,9 +92,9 @@ class Complexity:
         lines = [header, rule, *parts, rule, total, '']
         height, width = self.shape
         lines.append(f'Input: 3 x {height} x {width}, batch 1' + (f', {self.rois} RoIs' if self.rois else ''))
-        lines.append(f'Parameters: {self.parameters}')
-        lines.append(f'MACs: {_millions(self.macs)} M ({self.macs})')
-        lines.append(f'2 x MACs: {_millions(self.flops)} M ({self.flops})')
+        lines.append(f'Parameters: {_counted(self.parameters)}')
+        lines.append(f'MACs: {_counted(self.macs)}')
+        lines.append(f'2 x MACs: {_counted(self.flops)}')
         if self.rois:
             lines.append(f'RoI sampling (not in the total): {_millions(self.sampling_macs)} M MACs')
         if self.training_only:
@@ -108,6 +108,14 @@ def _millions(count: int) -> str:
     """In millions, to four significant digits, as papers give them."""
     millions = count / 1e6
     return f'{millions:.{max(0, 3 - math.floor(math.log10(millions)))}f}' if count else '0'
+
+
+def _counted(count: int) -> str:
+    """To three significant digits with a unit, and exactly."""
+    for unit, size in (('G', 1e9), ('M', 1e6), ('K', 1e3)):
+        if count >= size:
+            return f'{count / size:.{max(0, 2 - int(math.log10(count / size)))}f} {unit} ({count})'
+    return str(count)
 
 
 def _aligned(row: tuple[str, ...], widths: list[int]) -> str:
@@ -140,6 +148,27 @@ def measure(
     """
     if depth < 1:
         raise InputError(f'depth: {depth}; must be 1 or more')
+    network, shape = network_and_shape(model, shape, options)
+    counter = OperatorCounter(network)
+    with inference(network, shape) as (forward, rois), record_mmcv_operators(counter.not_counted), counter:
+        forward()
+    by_part = _by_part(network, counter.macs, depth)
+    return Complexity(
+        shape=shape,
+        parameters=sum(part.parameters for part in by_part.values()),
+        macs=sum(counter.macs.values()),
+        by_part=by_part,
+        sampling_macs=counter.sampling_macs,
+        rois=rois,
+        training_only=sum(_parameters(getattr(network, name)) for name in TRAINING_ONLY if _has(network, name)),
+        not_counted=dict(counter.not_counted),
+    )
+
+
+def network_and_shape(
+    model: str | Path | Config | nn.Module, shape: Sequence[int] | None = None, options: dict | None = None
+) -> tuple[nn.Module, tuple[int, int]]:
+    """The network and the (height, width) that the arguments of :func:`measure` mean."""
     if shape is not None:
         shape = _checked(shape)
     if isinstance(model, (str, Path)):
@@ -148,27 +177,25 @@ def measure(
         model = load_config(model, options)
     if shape is None:
         shape = evaluated_shape(model)
-    network = model if isinstance(model, nn.Module) else build(model)
+    return model if isinstance(model, nn.Module) else build(model), shape
+
+
+@contextmanager
+def inference(network: nn.Module, shape: tuple[int, int], channels: int = 3) -> Iterator[tuple[Callable, int]]:
+    """``network`` in evaluation mode, ready to run: yields a function without arguments and the number of RoIs.
+
+    Each call is the same inference on the same random image, on the device of the network, without gradients: the
+    layers, no box decoding and no NMS. A second stage runs on exactly the number of proposals that ``test_cfg`` allows.
+    """
+    image = torch.rand(1, channels, *shape, device=next((p.device for p in network.parameters()), 'cpu'))
     was_training = network.training
     network.eval()
+    proposals = _Proposals(network, shape)
     try:
-        counter = _Counter(network)
-        proposals = _Proposals(network, shape)
-        with torch.no_grad(), proposals.given(), record_mmcv_operators(counter.not_counted), counter:
-            _forward(network, shape)
+        with torch.no_grad(), proposals.given():
+            yield lambda: _forward(network, image), proposals.number
     finally:
         network.train(was_training)
-    by_part = _by_part(network, counter.macs, depth)
-    return Complexity(
-        shape=shape,
-        parameters=sum(part.parameters for part in by_part.values()),
-        macs=sum(counter.macs.values()),
-        by_part=by_part,
-        sampling_macs=counter.sampling_macs,
-        rois=proposals.number,
-        training_only=sum(_parameters(getattr(network, name)) for name in TRAINING_ONLY if _has(network, name)),
-        not_counted=dict(counter.not_counted),
-    )
 
 
 def _checked(shape: Sequence[int]) -> tuple[int, int]:
@@ -203,8 +230,8 @@ def build(config: Config) -> nn.Module:
         return revert_sync_batchnorm(MODELS.build(config.model))
 
 
-def _forward(network: nn.Module, shape: tuple[int, int]) -> None:
-    image = torch.rand(1, 3, *shape, device=next((p.device for p in network.parameters()), 'cpu'))
+def _forward(network: nn.Module, image: torch.Tensor) -> None:
+    shape = tuple(image.shape[2:])
     try:
         if isinstance(network, BaseModel):
             network(image, _samples(shape), mode='tensor')
@@ -225,8 +252,11 @@ def _samples(shape: tuple[int, int]) -> list[BaseDataElement]:
     return [sample]
 
 
-class _Counter(TorchDispatchMode):
-    """Adds up the MACs of every dispatched operator under the innermost module that runs it."""
+class OperatorCounter(TorchDispatchMode):
+    """Adds up the MACs of every dispatched operator under the innermost module that runs it.
+
+    A subclass sees each operator in :meth:`execute` and, with its multiply-adds, in :meth:`note`.
+    """
 
     def __init__(self, network: nn.Module):
         super().__init__()
@@ -254,20 +284,32 @@ class _Counter(TorchDispatchMode):
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
-        out = func(*args, **kwargs)
+        out = self.execute(func, args, kwargs)
         formula = flop_registry.get(func._overloadpacket)
+        macs = formula(*args, **kwargs, out_val=out) // 2 if formula else 0
         if formula is None:
-            if not needs_no_count(func) and not self._sampling():
+            if not needs_no_count(func) and not self.sampling():
                 self.not_counted[str(func._overloadpacket)] += 1
-            return out
-        macs = formula(*args, **kwargs, out_val=out) // 2
-        if self._sampling():
+        elif self.sampling():
             self.sampling_macs += macs
         else:
-            self.macs[next(self.names[module] for module in reversed(self.running) if module in self.names)] += macs
+            self.macs[self.layer()] += macs
+        self.note(func, args, kwargs, out, macs)
         return out
 
-    def _sampling(self) -> bool:
+    def execute(self, func, args, kwargs):
+        """Run the operator."""
+        return func(*args, **kwargs)
+
+    def note(self, func, args, kwargs, out, macs: int) -> None:
+        """Called after each operator."""
+
+    def layer(self) -> str:
+        """The name of the innermost module that is running."""
+        return next(self.names[module] for module in reversed(self.running) if module in self.names)
+
+    def sampling(self) -> bool:
+        """Whether RoI features are being resampled."""
         return any(word in type(module).__name__ for module in self.running for word in ROI_SAMPLERS)
 
 

@@ -113,12 +113,16 @@ def _read_index(index: Path) -> list[Entry]:
     if not index.is_file():
         return []
     root = index.resolve().parent  # the link in an editable install leads to the repository
-    return [
-        _entry(model, root / file) for file in _yaml(index).get('Import') or () for model in _models(root / file)
-    ]  # fmt: skip
+    files = [root / file for file in _yaml(index).get('Import') or ()]
+    return [_entry(model, file) for file in files for model in metafile_models(file)]
 
 
-def _models(metafile: Path) -> list[dict]:
+def metafile_models(metafile: Path) -> list[dict]:
+    """The entries under ``Models`` of a metafile of OpenMMLab's form, as they stand there.
+
+    Raises:
+        InputError: it cannot be read, or an entry has no name.
+    """
     content = _yaml(metafile)
     models = content if isinstance(content, list) else content.get('Models') or []
     if not all(isinstance(model, dict) and 'Name' in model for model in models):

@@ -1,4 +1,4 @@
-"""Which operators a count of multiply-adds may pass over in silence, and which it has to name."""
+"""Which operators a count of multiply-adds may pass over in silence, which it has to name; their kinds."""
 
 from __future__ import annotations
 
@@ -60,6 +60,24 @@ def needs_no_count(func: torch._ops.OpOverload) -> bool:
         return True
     namespace, _, name = str(func._overloadpacket).partition('.')
     return namespace in ('aten', 'prim') and name.strip('_') in FREE
+
+
+def kind_of(func: torch._ops.OpOverload) -> str:
+    """normalisation, element-wise, pooling (resizing and sums over positions included), copying or other.
+
+    For operators without multiply-adds; ``none`` is one that touches no elements.
+    """
+    namespace, _, name = str(func._overloadpacket).partition('.')
+    name = name.strip('_')
+    if func.is_view or name.startswith(('empty', 'new_empty', 'assert', 'local_scalar', 'unsafe_view')):
+        return 'none'
+    if any(norm in name for norm in ('batch_norm', 'group_norm', 'layer_norm', 'rms_norm')):
+        return 'normalisation'
+    if torch.Tag.pointwise in func.tags or name in POINTWISE.split() or name.endswith('softmax'):
+        return 'element-wise'
+    if name in SAMPLING.split() or name in REDUCTIONS.split() or namespace == 'torchvision':
+        return 'pooling'
+    return 'copying' if name in BOOKKEEPING.split() else 'other'
 
 
 @contextmanager

@@ -1,10 +1,10 @@
-"""Reading images without being fooled by damaged files."""
+"""Reading images and labels without being fooled by damaged or wrong files."""
 
 import logging
 
 import mmcv
 import numpy as np
-from mmcv.transforms import LoadImageFromFile
+from mmcv.transforms import BaseTransform, LoadImageFromFile
 from mmengine import fileio
 from mmengine.logging import print_log
 
@@ -104,3 +104,38 @@ class LoadImage(LoadImageFromFile):
 
     def __repr__(self) -> str:
         return f'{super().__repr__()[:-1]}, on_error={self.on_error!r})'
+
+
+@TRANSFORMS.register_module()
+class CheckLabels(BaseTransform):
+    """Stops at a label that is no class, of which a loss would only say that some index is out of range.
+
+    Stands behind ``LoadAnnotations`` and, best, behind the crop; without a ``gt_seg_map`` it does nothing.
+
+    Args:
+        num_classes: Labels 0 to ``num_classes - 1`` are allowed.
+        ignore_index: And this one.
+
+    Raises:
+        InputError: names the label file and the values.
+    """
+
+    def __init__(self, num_classes: int, ignore_index: int = 255) -> None:
+        self.num_classes = num_classes
+        self.ignore_index = ignore_index
+
+    def transform(self, results: dict) -> dict:
+        """Passes ``results`` on, whose ``gt_seg_map`` is (H, W) uint8."""
+        if 'gt_seg_map' not in results:
+            return results
+        found = np.flatnonzero(np.bincount(results['gt_seg_map'].ravel())).tolist()
+        wrong = [value for value in found if value >= self.num_classes and value != self.ignore_index]
+        if wrong:
+            raise InputError(
+                f'label file {results.get("seg_map_path")}: values {", ".join(map(str, wrong))} are beyond the '
+                f'{self.num_classes} classes (0 to {self.num_classes - 1}, {self.ignore_index} = ignore)'
+            )
+        return results
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}(num_classes={self.num_classes}, ignore_index={self.ignore_index})'

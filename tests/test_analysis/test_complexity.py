@@ -159,7 +159,7 @@ def test_model_is_left_as_it_was():
 def test_text_and_json():
     found = measure(nn.Conv2d(3, 8, 3), (10, 10))
     text = found.table()
-    assert 'MACs: 0.01382 M (13824)' in text.splitlines()
+    assert 'MACs: 13.8 K (13824)' in text.splitlines()
     assert 'Parameters: 224' in text.splitlines()
     assert 'Not counted: nothing' in text
     data = json.loads(json.dumps(found.to_dict()))

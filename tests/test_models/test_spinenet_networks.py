@@ -25,7 +25,9 @@ RETINANETS = {
 }
 
 
-@pytest.mark.parametrize('name', RETINANETS)
+@pytest.mark.parametrize(
+    'name', [pytest.param(n, marks=[pytest.mark.long] if '143' in n or '190' in n else []) for n in RETINANETS]
+)
 def test_retinanet(name):
     parameters, macs, published_parameters, published_macs = RETINANETS[name]
     cfg = config(name)

@@ -1,6 +1,7 @@
-"""Time PSRoIAlign against mmcv's RoIAlign on all channels followed by picking the diagonal.
+"""Time and memory of PSRoIAlign against mmcv's RoIAlign on all channels followed by picking the diagonal.
 
-Both are checked to agree first, then timed alternately in one process; what counts is the ratio.
+Both are checked to agree first, then timed alternately in one process; what counts is the ratio. Memory is the most
+that a call has allocated at once, its result and gradients included, its input not.
 """
 
 import mmlight  # isort: skip
@@ -9,10 +10,12 @@ import argparse
 import sys
 import time
 from collections.abc import Callable
+from itertools import accumulate
 
 import torch
 from mmcv.ops import roi_align
 from torch import Tensor
+from torch.profiler import ProfilerActivity, profile
 
 from mmlight.ops import PSRoIAlign
 
@@ -41,6 +44,20 @@ def shortest(functions: dict[str, Callable], repeats: int, device: str) -> dict[
                 torch.cuda.synchronize()
             best[name] = min(best[name], (time.perf_counter() - start) * 1e3)
     return best
+
+
+def peak_memory(function: Callable, device: str) -> int:
+    """Bytes that a call has at most at once, beyond those that were there before."""
+    if device.startswith('cuda'):
+        before = torch.cuda.memory_allocated()
+        torch.cuda.reset_peak_memory_stats()
+        function()
+        return torch.cuda.max_memory_allocated() - before
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as record:
+        function()
+    events = [event for event in record.profiler.kineto_results.events() if event.name() == '[memory]']
+    changes = [event.nbytes() for event in sorted(events, key=lambda event: event.start_ns())]
+    return max(accumulate(changes, initial=0))
 
 
 def main() -> int:
@@ -81,11 +98,19 @@ def main() -> int:
     def both(function: Callable) -> Callable:
         return lambda: function().sum().backward()
 
-    print(f'{"":20}{"RoIAlign, diagonal":>20}{"PSRoIAlign":>14}{"ratio":>9}')
+    def row(name: str, unit: str, values: dict[str, float]) -> str:
+        ratio = values['diagonal'] / values['direct']
+        return f'{name:28}{values["diagonal"]:17.2f} {unit}{values["direct"]:11.2f} {unit}{ratio:8.1f}x'
+
+    print(f'{"":28}{"RoIAlign, diagonal":>20}{"PSRoIAlign":>14}{"ratio":>9}')
     for name, wrap in (('forward', forward), ('forward + backward', both)):
-        times = shortest({'diagonal': wrap(diagonal), 'direct': wrap(direct)}, args.repeats, args.device)
-        ratio = times['diagonal'] / times['direct']
-        print(f'{name:20}{times["diagonal"]:17.2f} ms{times["direct"]:11.2f} ms{ratio:8.1f}x')
+        functions = {'diagonal': wrap(diagonal), 'direct': wrap(direct)}
+        print(row(f'{name}, time', 'ms', shortest(functions, args.repeats, args.device)))
+        memory = {}
+        for key, function in functions.items():
+            features.grad = None
+            memory[key] = peak_memory(function, args.device) / 2**20
+        print(row(f'{name}, memory', 'MB', memory))
     return 0
 
 

@@ -10,12 +10,15 @@ from pathlib import Path
 from mmlight.errors import InputError
 
 PICTURES = 8
+FIGURES = {'bbox_mAP': 'box mAP     {:.3f}', 'bbox_mAP_50': 'box mAP50   {:.3f}', 'mIoU': 'mean IoU    {:.1f} %'}
+"""What is printed of the metrics."""
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config')
-    parser.add_argument('--data', required=True, help='COCO folder')
+    parser.add_argument('--task', choices=('det', 'seg'), default='det')
+    parser.add_argument('--data', required=True, help='COCO folder, or for seg one in the layout of Cityscapes')
     parser.add_argument('--work-dir', type=Path, required=True, help="the training's; summary.json is written there")
     parser.add_argument('--epochs', default='', help="as given to the training; empty for the config's")
     parser.add_argument('--device', default='', help='empty: a GPU if there is one')
@@ -58,12 +61,17 @@ def report(args: argparse.Namespace) -> dict:
     checkpoint = latest_checkpoint(args.work_dir)
     if checkpoint is None:
         raise InputError(f'--work-dir {args.work_dir}: holds no checkpoint')
-    metrics = evaluate(args.config, checkpoint, work_dir=args.work_dir / 'test', data=args.data, device=device)
-    drawn = predict(args.config, choose_images(args.data), checkpoint, args.work_dir / 'predictions', device=device)
+    if args.task == 'det':
+        images, data = choose_images(args.data), {'data': args.data}
+    else:
+        images = spread(sorted(Path(args.data).glob('leftImg8bit/val/*/*_leftImg8bit.png')))
+        data = {'cfg_options': {'test_dataloader.dataset.data_root': args.data}}
+    metrics = evaluate(args.config, checkpoint, work_dir=args.work_dir / 'test', device=device, **data)
+    drawn = predict(args.config, images, checkpoint, args.work_dir / 'predictions', device=device)
     return {
         'mmlight': mmlight.__version__,
         'checkpoint': checkpoint.name,
-        'metrics': {name.removeprefix('coco/'): value for name, value in metrics.items()},
+        'metrics': {name.removeprefix('coco/'): float(value) for name, value in metrics.items()},
         'pictures': [str(path.relative_to(args.work_dir)) for path in drawn.pictures],
     }
 
@@ -77,15 +85,19 @@ def choose_images(data: str) -> list[Path]:
     content = read_coco(split.ann_file)
     annotated = {entry['image_id'] for entry in content['annotations']}
     names = [image['file_name'] for image in content['images'] if image['id'] in annotated]
-    step = max(1, len(names) // PICTURES)
-    return [split.img_dir / name for name in names[::step][:PICTURES]]
+    return spread([split.img_dir / name for name in names])
+
+
+def spread(images: list[Path]) -> list[Path]:
+    """Up to ``PICTURES`` of them, evenly."""
+    return images[:: max(1, len(images) // PICTURES)][:PICTURES]
 
 
 def print_summary(summary: dict, file: Path) -> None:
     print(f'\nmodel       {file.parent / summary["checkpoint"]}')
     for name, value in summary['metrics'].items():
-        if name in ('bbox_mAP', 'bbox_mAP_50'):
-            print(f'{name.replace("bbox_mAP", "box mAP").replace("_50", "50"):12s}{value:.3f}')
+        if name in FIGURES:
+            print(FIGURES[name].format(value))
     print('pictures    ' + '\n            '.join(str(file.parent / path) for path in summary['pictures']))
     print(f'summary     {file}')
 

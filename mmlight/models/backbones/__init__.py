@@ -1,8 +1,25 @@
 """Backbones, one file a family."""
 
+from mmlight.models.backbones.dfanet import DFANet, DFAXception
 from mmlight.models.backbones.efficientnet_lite import EfficientNetLite
+from mmlight.models.backbones.mobilenet_v2 import MobileNetV2
+from mmlight.models.backbones.shufflenet_v1 import ShuffleNetV1
 from mmlight.models.backbones.shufflenet_v2 import ShuffleNetV2, SNet
 from mmlight.models.backbones.spinenet import SpineNet
 from mmlight.models.backbones.spinenet_mbconv import SpineNetMBConv
+from mmlight.models.backbones.xception39 import Xception39
+from mmlight.models.backbones.xception_star import XceptionStar
 
-__all__ = ['EfficientNetLite', 'SNet', 'ShuffleNetV2', 'SpineNet', 'SpineNetMBConv']
+__all__ = [
+    'DFANet',
+    'DFAXception',
+    'EfficientNetLite',
+    'MobileNetV2',
+    'SNet',
+    'ShuffleNetV1',
+    'ShuffleNetV2',
+    'SpineNet',
+    'SpineNetMBConv',
+    'Xception39',
+    'XceptionStar',
+]

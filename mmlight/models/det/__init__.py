@@ -1,8 +1,20 @@
 """Detection parts that mmdet has no class for."""
 
 from mmlight.models.det.efficientdet_head import AspectPairAnchorGenerator, EfficientDetHead
+from mmlight.models.det.ohem_bbox_heads import LightHeadBBoxHead, OneLayerBBoxHead, RFCNBBoxHead
 from mmlight.models.det.ps_roi_extractor import PSRoIExtractor
 from mmlight.models.det.retina_sepbn_head import RetinaSepBNHead
+from mmlight.models.det.selective_rpn_head import SelectiveRPNHead
 from mmlight.models.det.thundernet_rpn_head import ThunderNetRPNHead
 
-__all__ = ['AspectPairAnchorGenerator', 'EfficientDetHead', 'PSRoIExtractor', 'RetinaSepBNHead', 'ThunderNetRPNHead']
+__all__ = [
+    'AspectPairAnchorGenerator',
+    'EfficientDetHead',
+    'LightHeadBBoxHead',
+    'OneLayerBBoxHead',
+    'PSRoIExtractor',
+    'RFCNBBoxHead',
+    'RetinaSepBNHead',
+    'SelectiveRPNHead',
+    'ThunderNetRPNHead',
+]

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
+import torch
 from mmdet.models.roi_heads.roi_extractors import SingleRoIExtractor
-from torch import nn
+from torch import Tensor, nn
 
 from mmlight.registry import MODELS
 
@@ -11,6 +12,8 @@ from mmlight.registry import MODELS
 @MODELS.register_module()
 class PSRoIExtractor(SingleRoIExtractor):
     """mmdet's ``SingleRoIExtractor`` whose ``roi_layer`` is found in the registry instead of ``mmcv.ops``.
+
+    RoIs keep their precision beside features of half precision, in which a coordinate of 1000 is off by pixels.
 
     Args:
         roi_layer: Config of the operator without ``spatial_scale``, e.g.
@@ -21,3 +24,10 @@ class PSRoIExtractor(SingleRoIExtractor):
 
     def build_roi_layers(self, layer_cfg: dict, featmap_strides: Sequence[int]) -> nn.ModuleList:
         return nn.ModuleList(MODELS.build({**layer_cfg, 'spatial_scale': 1 / stride}) for stride in featmap_strides)
+
+    def forward(self, feats: Sequence[Tensor], rois: Tensor, roi_scale_factor: float | None = None) -> Tensor:
+        """Maps ``(N, C, H, W)`` and RoIs ``(R, 5)`` to ``(R, out_channels, P, Q)``, in float32 at least."""
+        precise = [x if x.dtype == torch.float64 else x.float() for x in feats]
+        if len(precise) == 1:
+            return self.roi_layers[0](precise[0], rois)  # also without RoIs a part of the graph
+        return super().forward(precise, rois, roi_scale_factor)

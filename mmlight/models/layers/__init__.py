@@ -7,10 +7,12 @@ from mmlight.models.layers.mbconv import MBConv
 from mmlight.models.layers.merges import build_merge
 from mmlight.models.layers.resample import Conv2dSame, Resize, max_pool_same, resize
 from mmlight.models.layers.separable import SeparableConv
-from mmlight.ops import PSRoIAlign
+from mmlight.models.layers.xception import XceptionBlock, separable_conv, xception_stage
+from mmlight.ops import PSRoIAlign, PSRoIPool
 from mmlight.registry import MODELS
 
 MODELS.register_module(module=PSRoIAlign)
+MODELS.register_module(module=PSRoIPool)
 
 __all__ = [
     'Conv2dSame',
@@ -18,12 +20,16 @@ __all__ = [
     'GraphExecutor',
     'MBConv',
     'PSRoIAlign',
+    'PSRoIPool',
     'Resize',
     'SeparableConv',
+    'XceptionBlock',
     'build_merge',
     'fusion_cell',
     'level_sizes',
     'max_pool_same',
     'recomputed',
     'resize',
+    'separable_conv',
+    'xception_stage',
 ]

@@ -33,6 +33,7 @@ class MBConv(nn.Module):
         kernel_size: Of the depthwise convolution.
         stride: Of the depthwise convolution.
         se_channels: Width of a squeeze-and-excitation on the expanded map; 0 for none.
+        dilation: Of the depthwise convolution.
         conv_cfg: Convolution layers.
         norm_cfg: Normalisation layers.
         act_cfg: Activation.
@@ -46,6 +47,7 @@ class MBConv(nn.Module):
         kernel_size: int,
         stride: int,
         se_channels: int = 0,
+        dilation: int = 1,
         conv_cfg: dict | None = None,
         norm_cfg: dict = dict(type='BN'),
         act_cfg: dict = dict(type='ReLU6'),
@@ -57,13 +59,18 @@ class MBConv(nn.Module):
         self.expand_conv = (
             nn.Identity() if expand_ratio == 1 else ConvModule(in_channels, width, 1, act_cfg=act_cfg, **layers)
         )
+        padding = dilation * (kernel_size // 2)
         self.depthwise_conv = ConvModule(
-            width, width, kernel_size, stride, kernel_size // 2, groups=width, act_cfg=act_cfg, **layers
+            width, width, kernel_size, stride, padding, dilation, groups=width, act_cfg=act_cfg, **layers
         )
         self.se = SqueezeExcite(width, se_channels, act_cfg) if se_channels else nn.Identity()
         self.linear_conv = ConvModule(width, out_channels, 1, act_cfg=None, **layers)
 
+    def project(self, expanded: Tensor) -> Tensor:
+        """What follows the expansion, up to the shortcut."""
+        return self.linear_conv(self.se(self.depthwise_conv(expanded)))
+
     def forward(self, x: Tensor) -> Tensor:
         """``(N, in_channels, H, W)`` to ``(N, out_channels, H / stride, W / stride)``, rounded up."""
-        result = self.linear_conv(self.se(self.depthwise_conv(self.expand_conv(x))))
+        result = self.project(self.expand_conv(x))
         return x + result if self.shortcut else result

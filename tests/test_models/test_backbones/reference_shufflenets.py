@@ -1,4 +1,4 @@
-"""Reference ShuffleNetV2 and SNet, written from the papers in the module names of three other implementations.
+"""Reference ShuffleNetV1, ShuffleNetV2 and SNet, written from the papers in the module names of other implementations.
 
 They share no code with mmlight: parameters under the names that published checkpoints use, and each implementation's
 own way to split and shuffle channels. ``features(net, image)`` gives the output of every stage and of the last 1x1
@@ -14,6 +14,11 @@ V2_FINAL = {0.5: 1024, 1.0: 1024, 1.5: 1024, 2.0: 2048}
 SNET_STEM = {49: 24, 146: 24, 535: 48}
 SNET_STAGES = {49: (60, 120, 240), 146: (132, 264, 528), 535: (248, 496, 992)}
 SNET_FINAL = {49: 512, 146: None, 535: None}
+V1_STAGES = {  # (groups, width)
+    (3, 0.5): (120, 240, 480), (3, 1.0): (240, 480, 960),
+    (8, 0.5): (192, 384, 768), (8, 1.5): (576, 1152, 2304),
+}  # fmt: skip
+V1_STEM = {(3, 0.5): 12, (3, 1.0): 24, (8, 0.5): 16, (8, 1.5): 24}
 
 
 def conv(inputs, outputs, kernel=1, stride=1, groups=1):
@@ -146,6 +151,105 @@ class OfficialSNet(nn.Module):
 
     def parts(self):
         return self.first_conv, list(self.stage), None, self.classifier
+
+
+class V1Unit(nn.Module):
+    """Group convolution, depthwise, channels in another order, group convolution; beside pooling or nothing.
+
+    ``order(channels, groups)``: from where each channel behind the change of order comes.
+    """
+
+    def __init__(self, inputs, outputs, stride, groups, first_groups, order):
+        super().__init__()
+        middle, added = outputs // 4, outputs - inputs if stride == 2 else outputs
+        self.order, self.stride = order(middle, groups), stride
+        self.build(
+            nn.Conv2d(inputs, middle, 1, groups=first_groups, bias=False),
+            nn.Conv2d(middle, middle, 3, stride, 1, groups=middle, bias=False),
+            nn.Conv2d(middle, added, 1, groups=groups, bias=False),
+        )
+
+    def forward(self, x):
+        first, depthwise, last = self.steps()
+        branch = last(depthwise(first(x).relu())[:, self.order])
+        if self.stride == 1:
+            return (branch + x).relu()
+        return torch.cat([nn.functional.avg_pool2d(x, 3, 2, 1), branch.relu()], 1)
+
+
+class MegviiV1Unit(V1Unit):
+    def build(self, first, depthwise, last):
+        norm, norm_last = (nn.BatchNorm2d(conv.out_channels) for conv in (depthwise, last))
+        first_norm = nn.BatchNorm2d(first.out_channels)
+        self.branch_main_1 = nn.Sequential(first, first_norm, nn.ReLU(), depthwise, norm)
+        self.branch_main_2 = nn.Sequential(last, norm_last)
+
+    def steps(self):
+        return self.branch_main_1[:2], self.branch_main_1[3:], self.branch_main_2
+
+
+class ConvNorm(nn.Sequential):
+    def __init__(self, conv):
+        super().__init__()
+        self.conv, self.bn = conv, nn.BatchNorm2d(conv.out_channels)
+
+
+class MmpretrainV1Unit(V1Unit):
+    def build(self, first, depthwise, last):
+        self.g_conv_1x1_compress = ConvNorm(first)
+        self.depthwise_conv3x3_bn = ConvNorm(depthwise)
+        self.g_conv_1x1_expand = ConvNorm(last)
+
+    def steps(self):
+        return self.g_conv_1x1_compress, self.depthwise_conv3x3_bn, self.g_conv_1x1_expand
+
+
+def strided(channels, groups):
+    """Every ``groups``-th channel from the first on, then every ``groups``-th from the second on, ..."""
+    return [c for first in range(groups) for c in range(first, channels, groups)]
+
+
+def dealt(channels, groups):
+    """The first channel of every group, then the second of every group, ..."""
+    size = channels // groups
+    return [group * size + place for place in range(size) for group in range(groups)]
+
+
+def v1_stages(unit, groups, widen_factor, order):
+    inputs, made = V1_STEM[groups, widen_factor], []
+    for stage, (width, units) in enumerate(zip(V1_STAGES[groups, widen_factor], UNITS, strict=True)):
+        made.append([])
+        for i in range(units):
+            made[-1].append(unit(inputs, width, 1 if i else 2, groups, groups if stage or i else 1, order))
+            inputs = width
+    return made
+
+
+class MegviiV1(nn.Module):
+    """megvii's names of ShuffleNetV1: first_conv, features 0..15, classifier (without bias)."""
+
+    def __init__(self, groups, widen_factor, classes=1000):
+        super().__init__()
+        self.first_conv = stem(V1_STEM[groups, widen_factor])
+        units = v1_stages(MegviiV1Unit, groups, widen_factor, strided)
+        self.features = nn.Sequential(*(unit for stage in units for unit in stage))
+        self.classifier = nn.Sequential(nn.Linear(V1_STAGES[groups, widen_factor][-1], classes, bias=False))
+
+    def parts(self):
+        return self.first_conv, [self.features[:4], self.features[4:12], self.features[12:]], None, self.classifier
+
+
+class MmpretrainV1(nn.Module):
+    """mmpretrain's names of ShuffleNetV1's backbone: conv1, layers 0..2."""
+
+    def __init__(self, groups, widen_factor):
+        super().__init__()
+        self.conv1 = ConvNorm(conv(3, V1_STEM[groups, widen_factor], 3, 2))
+        units = v1_stages(MmpretrainV1Unit, groups, widen_factor, dealt)
+        self.layers = nn.ModuleList(nn.Sequential(*stage) for stage in units)
+
+    def parts(self):
+        return nn.Sequential(self.conv1, nn.ReLU()), list(self.layers), None, None
 
 
 def features(net, image):

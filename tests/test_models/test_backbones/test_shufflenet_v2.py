@@ -8,6 +8,7 @@ import copy
 import pytest
 import reference_shufflenets as reference
 import torch
+from counting import multiply_adds, parameters, shapes
 from mmengine.registry import init_default_scope
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -19,32 +20,6 @@ from mmlight.registry import MODELS
 ARCHS = (49, 146, 535)
 KEEP = {'first_block': 'keep', 'shuffle_mode': 'parity'}
 HALF = {'first_block': 'half', 'shuffle_mode': 'interleave'}
-
-
-def parameters(net):
-    return sum(p.numel() for p in net.parameters())
-
-
-def multiply_adds(make, size=224):
-    """Of convolutions and linear layers, from the shapes that pass through them."""
-    total = 0
-
-    def count(module, inputs, output):
-        nonlocal total
-        total += output.numel() * module.weight[0].numel()
-
-    net = make().eval()
-    for module in net.modules():
-        if isinstance(module, nn.Conv2d | nn.Linear):
-            module.register_forward_hook(count)
-    with torch.inference_mode():
-        net(torch.zeros(1, 3, size, size))
-    return total
-
-
-def shapes(make, *size):
-    with torch.inference_mode():
-        return [tuple(x.shape[1:]) for x in make().eval()(torch.zeros(1, 3, *size))]
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,9 @@ def small(**options):
     return SpineNet('proxy', **{'filter_scale': 0.1, 'endpoint_channels': 8, **options})
 
 
-@pytest.mark.parametrize('arch', BACKBONES)
+@pytest.mark.parametrize(
+    'arch', [pytest.param(a, marks=[pytest.mark.long] if a in ('143L', '190') else []) for a in BACKBONES]
+)
 def test_size_and_cost(arch):
     parameters, macs, side = BACKBONES[arch]
     found = measure(SpineNet(arch).to('meta'), (side, side))
@@ -107,7 +109,7 @@ first_here_others_long = pytest.mark.parametrize(
 
 
 @first_here_others_long
-@pytest.mark.parametrize('training', [False, True])
+@pytest.mark.parametrize('training', [False, pytest.param(True, marks=pytest.mark.long)])
 def test_compiles(shape, training):
     network = small().train(training)
     image = torch.randn(2, 3, *shape)

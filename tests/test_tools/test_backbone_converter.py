@@ -1,4 +1,4 @@
-"""``tools/model_converters/shufflenet_to_mmlight.py``, run as a user runs it."""
+"""``tools/model_converters/backbone_to_mmlight.py``, run as a user runs it."""
 
 import os
 import runpy
@@ -23,7 +23,7 @@ def run(monkeypatch, capsys):
     """The script in this process: starting another one costs seconds for its imports."""
 
     def call(*arguments):
-        script = str(ROOT / 'tools' / 'model_converters' / 'shufflenet_to_mmlight.py')
+        script = str(ROOT / 'tools' / 'model_converters' / 'backbone_to_mmlight.py')
         monkeypatch.setattr(sys, 'argv', [script, *map(str, arguments)])
         code = 0
         try:
@@ -48,6 +48,8 @@ def config_line(output):
         (reference.Torchvision(1.0), '', 'torchvision', {'widen_factor': 1.0}, '123.675'),
         (reference.Megvii(0.5), 'module.', 'megvii', {'widen_factor': 0.5}, 'bgr_to_rgb=False'),
         (reference.OfficialSNet(146), 'module.', 'official SNet', {'arch': 146}, 'bgr_to_rgb=False'),
+        (reference.MegviiV1(8, 0.5), 'module.', 'megvii', {'groups': 8, 'widen_factor': 0.5}, 'bgr_to_rgb=False'),
+        (reference.MmpretrainV1(3, 1.0), 'backbone.', 'mmpretrain', {'groups': 3, 'widen_factor': 1.0}, '123.675'),
     ],
 )
 def test_the_printed_config_loads_the_written_file(net, prefix, layout, entries, image, tmp_path, run):
@@ -79,6 +81,21 @@ def test_a_detector_of_ours_gives_its_backbone(tmp_path, run):
     assert done.returncode == 0, done.stderr
     assert torch.load(tmp_path / 'out.pth', weights_only=True)['state_dict'].keys() == net.state_dict().keys()
     assert "arch=49, first_block='keep', shuffle_mode='interleave'" in done.stdout
+
+
+def test_mobilenet_v2_of_torchvision(tmp_path, run, torchvision_models):
+    net = reference.randomize(torchvision_models.mobilenet_v2(width_mult=0.75))
+    torch.save(net.state_dict(), tmp_path / 'raw.pth')
+    done = run(tmp_path / 'raw.pth', tmp_path / 'out.pth')
+    assert (done.returncode, done.stderr) == (0, '')
+    assert 'MobileNetV2 from the layout of torchvision\n' in done.stdout
+    backbone = config_line(done.stdout)
+    assert (backbone['type'], backbone['widen_factor']) == ('mmlight.MobileNetV2', 0.75)
+    own = MODELS.build({**backbone, 'num_classes': 1000})
+    own.init_weights()
+    image = torch.ones(1, 3, 64, 64)
+    assert torch.allclose(own.eval()(image), net(image), rtol=0, atol=1e-5)
+    assert torch.load(tmp_path / 'out.pth', weights_only=True)['state_dict'].keys() == own.state_dict().keys()
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Loading ShuffleNetV2 and SNet weights of other implementations, and refusing those of the wrong dialect.
+"""Loading weights of other implementations, and refusing those of the wrong dialect or network.
 
 The weights are random, in networks written in the layouts of torchvision, megvii and the SNet release
 (``reference_shufflenets.py``); equal features prove both the key maps and the forward pass.
@@ -18,13 +18,15 @@ from mmengine.runner.checkpoint import load_state_dict as mmengine_load
 from torch import nn
 
 from mmlight.errors import InputError
-from mmlight.models.backbones import ShuffleNetV2, SNet
-from mmlight.models.backbones.shufflenet_weights import LAYOUTS, convert, layout_of
+from mmlight.models.backbones import MobileNetV2, ShuffleNetV1, ShuffleNetV2, SNet, XceptionStar
+from mmlight.models.backbones.foreign_weights import convert
+from mmlight.models.backbones.weight_layouts import LAYOUTS
 from mmlight.registry import MODELS
 
 HALF = {'first_block': 'half', 'shuffle_mode': 'interleave'}
 KEEP = {'first_block': 'keep', 'shuffle_mode': 'parity'}
 ALL = (0, 1, 2, 3)
+MMPRETRAIN_MOBILE = next(x for x in LAYOUTS if (x.name, x.network) == ('mmpretrain', 'MobileNetV2'))
 CONFIG = Path(__file__).parents[3] / 'configs/thundernet/thundernet_snet146_4xb16-375k_coco-320.py'
 
 
@@ -78,30 +80,145 @@ def test_raw_classifiers_give_the_same_logits(layout, width):
         torch.testing.assert_close(own.eval()(image()), expected, rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize(('width', 'name'), [(0.5, 'x0_5'), (1.0, 'x1_0'), (1.5, 'x1_5'), (2.0, 'x2_0')])
+@torch.no_grad()
+def test_torchvision_s_own_shufflenet_v2(width, name, torchvision_models):
+    net = reference.randomize(getattr(torchvision_models, f'shufflenet_v2_{name}')())
+    own = ShuffleNetV2(width, num_classes=1000).eval()
+    assert own.load_state_dict(net.state_dict(), strict=True) == ([], [])
+    torch.testing.assert_close(own(image()), net(image()), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize('width', [0.5, 1.0])
+@torch.no_grad()
+def test_torchvision_s_own_mobilenet_v2(width, torchvision_models):
+    net = reference.randomize(torchvision_models.mobilenet_v2(width_mult=width))
+    own = MobileNetV2(width, num_classes=1000).eval()
+    assert own.load_state_dict(net.state_dict(), strict=True) == ([], [])
+    torch.testing.assert_close(own(image()), net(image()), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(('host', 'layout'), [('mmdet', 'mmdet'), ('mmseg', 'mmpretrain')])
+@torch.no_grad()
+def test_mobilenet_v2_of_the_hosts(host, layout):
+    """mmseg's has mmpretrain's names."""
+    pytest.importorskip(host)
+    last = 8 if host == 'mmdet' else 7
+    init_default_scope(host)
+    net = MODELS.build({'type': f'{host}.MobileNetV2', 'out_indices': tuple(range(last))})
+    reference.randomize(net)  # returns nothing, as the hosts' train() does
+    own = MobileNetV2(out_indices=range(last)).eval()
+    assert convert(net.state_dict())[1].name == layout
+    assert own.load_state_dict(net.state_dict(), strict=True) == ([], [])
+    for found, expected in zip(own(image()), net(image()), strict=True):
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+
+
+def test_mmpretrain_s_mobilenet_v2_classifier():
+    """conv2 and head.fc beside the layers."""
+    own = reference.randomize(MobileNetV2(num_classes=10))
+    there = {here: name for name, here in MMPRETRAIN_MOBILE.modules.items() if name != 'fc'}
+    assert there['layers.0.0.linear_conv.bn'] == 'layer1.0.conv.1.bn'
+    assert there['layers.6.0.depthwise_conv.conv'] == 'layer7.0.conv.1.conv'
+    assert (there['layers.7.conv'], there['fc']) == ('conv2.conv', 'head.fc')
+    state = {}
+    for name, tensor in own.state_dict().items():
+        module, _, leaf = name.rpartition('.')
+        state[f'{"" if module == "fc" else "backbone."}{there[module]}.{leaf}'] = tensor
+    twin = MobileNetV2(num_classes=10).eval()
+    assert twin.load_state_dict(state, strict=True) == ([], [])
+    assert torch.equal(twin(image()), own(image()))
+
+
+V1_CASES = [(net, *key) for net in (reference.MegviiV1, reference.MmpretrainV1) for key in reference.V1_STAGES]
+V1_MODES = {reference.MegviiV1: 'parity', reference.MmpretrainV1: 'interleave'}
+
+
+@pytest.mark.parametrize(('kind', 'groups', 'width'), V1_CASES)
+def test_shufflenet_v1_of_others(kind, groups, width):
+    net = reference.randomize(kind(groups, width))
+    own = ShuffleNetV1(groups, width, V1_MODES[kind]).eval()
+    assert own.load_state_dict(net.state_dict(), strict=True) == ([], [])
+    assert same_features(net, own)
+    wrong = 'interleave' if V1_MODES[kind] == 'parity' else 'parity'
+    with pytest.raises(InputError, match=f"are of shuffle_mode='{V1_MODES[kind]}', the network is of .*'{wrong}'"):
+        ShuffleNetV1(groups, width, wrong).load_state_dict(net.state_dict())
+
+
+@torch.no_grad()
+def test_shufflenet_v1_classifiers_of_others():
+    net = reference.randomize(reference.MegviiV1(3, 0.5))
+    own = ShuffleNetV1(3, 0.5, 'parity', num_classes=1000).eval()
+    own.load_state_dict({f'module.{name}': x for name, x in net.state_dict().items()}, strict=True)
+    torch.testing.assert_close(own(image()), reference.logits(net, image()), rtol=0, atol=1e-5)
+    backbone = reference.randomize(reference.MmpretrainV1(3, 0.5)).state_dict()
+    head = {'head.fc.weight': torch.ones(2, 480), 'head.fc.bias': torch.zeros(2)}
+    own = ShuffleNetV1(3, 0.5, num_classes=2).eval()
+    state = {f'backbone.{name}': x for name, x in backbone.items()} | head
+    assert own.load_state_dict(state, strict=True) == ([], [])
+    assert torch.equal(own.fc.weight, head['head.fc.weight'])
+
+
+def test_the_orders_of_channels_are_not_each_other_s_permutation():
+    """Why 'parity' is a mode and not a conversion: which groups meet differs, at 8 groups and width 1.0 for one."""
+
+    def meeting(order):
+        """How many channels of group i go to group j."""
+        source = torch.tensor(order(96, 8)) // 12
+        return torch.stack([source.view(8, 12)[j].bincount(minlength=8) for j in range(8)])
+
+    assert not torch.equal(meeting(reference.strided), meeting(reference.dealt))
+
+
+@pytest.mark.parametrize('kind', [ShuffleNetV1, ShuffleNetV2, XceptionStar, MobileNetV2, SNet])
+def test_own_classifiers_load_into_detectors(kind):
+    source = reference.randomize(kind(num_classes=3))
+    model = Detector({'type': f'mmlight.{kind.__name__}', 'out_indices': (1,)})
+    state = {f'backbone.{name}': x for name, x in source.state_dict().items()}
+    assert model.backbone.load_state_dict(source.state_dict(), strict=True) == ([], [])
+    missing, unexpected = model.load_state_dict(state, strict=False)
+    assert (set(missing), unexpected) == ({'neck.weight', 'neck.bias'}, [])
+
+
+@pytest.mark.parametrize(
+    ('source', 'target', 'words'),
+    [
+        (ShuffleNetV2, ShuffleNetV1, r'ShuffleNetV1: the weights are of ShuffleNetV2 \(mmlight layout\), the network'),
+        (lambda: reference.Megvii(1.0), ShuffleNetV1, r'of ShuffleNetV2 \(megvii layout\)'),
+        (lambda: reference.MegviiV1(3, 1.0), ShuffleNetV2, r'ShuffleNetV2: .*of ShuffleNetV1 \(megvii layout\)'),
+        (ShuffleNetV1, SNet, 'SNet: the weights are of ShuffleNetV1'),
+        (MobileNetV2, XceptionStar, 'XceptionStar: the weights are of MobileNetV2'),
+        (XceptionStar, MobileNetV2, 'MobileNetV2: the weights are of XceptionStar'),
+    ],
+)
+def test_weights_of_another_network_are_refused_by_name(source, target, words):
+    with pytest.raises(InputError, match=words):
+        target().load_state_dict(source().state_dict(), strict=False)
+
+
 @pytest.mark.parametrize(
     ('make', 'name', 'dialect'),
     [
-        (lambda: reference.Torchvision(1.0), 'torchvision', ('half', 'interleave')),
-        (lambda: reference.Megvii(0.5), 'megvii', ('keep', 'parity')),
-        (lambda: nn.ModuleDict({'module': reference.Megvii(1.5)}), 'megvii', ('keep', 'parity')),
-        (lambda: reference.OfficialSNet(535), 'official SNet', ('keep', 'parity')),
-        (lambda: SNet(49, **KEEP), 'mmlight', ('keep', 'parity')),
-        (lambda: SNet(146, first_block='keep'), 'mmlight', ('keep', 'interleave')),
+        (lambda: reference.Torchvision(1.0), 'torchvision', HALF),
+        (lambda: reference.Megvii(0.5), 'megvii', KEEP),
+        (lambda: nn.ModuleDict({'module': reference.Megvii(1.5)}), 'megvii', KEEP),
+        (lambda: reference.OfficialSNet(535), 'official SNet', KEEP),
+        (lambda: SNet(49, **KEEP), 'mmlight', KEEP),
+        (lambda: SNet(146, first_block='keep'), 'mmlight', {**KEEP, 'shuffle_mode': 'interleave'}),
     ],
 )
 def test_convert_tells_the_layout_by_its_keys(make, name, dialect):
     state = make().state_dict()
-    assert layout_of(state).name == name
-    weights, *found = convert(state)
-    assert tuple(found) == dialect
+    weights, layout, found = convert(state)
+    assert (layout.name, layout.network, found) == (name, 'ShuffleNetV2', dialect)
     assert len(weights) == len(state) + (name != 'mmlight') + ('classifier' in ' '.join(state))  # dialect, fc.bias
-    assert convert(weights)[1:] == dialect, 'what comes out says its dialect'
+    assert convert(weights)[2] == dialect, 'what comes out says its dialect'
 
 
 def test_own_tables_keep_their_names():
     net = SNet({'stem': 8, 'stages': ((16, 2), (32, 5)), 'final': 24, 'leading_depthwise': True}, out_indices=(2,))
-    weights, *dialect = convert(net.state_dict())
-    assert dialect == ['half', 'interleave']
+    weights, _, dialect = convert(net.state_dict())
+    assert dialect == HALF
     assert weights.keys() == net.state_dict().keys()
     assert net.load_state_dict(weights, strict=True) == ([], [])
 
@@ -119,9 +236,8 @@ def mmpretrain_file():
 
 def test_mmpretrain_files_are_half_and_interleave():
     net, weights = mmpretrain_file()
-    assert layout_of(weights).name == 'mmpretrain'
-    converted, *dialect = convert(weights)
-    assert dialect == ['half', 'interleave']
+    converted, layout, dialect = convert(weights)
+    assert (layout.name, dialect) == ('mmpretrain', HALF)
     assert converted.keys() == net.state_dict().keys()
     own = ShuffleNetV2(1.0, num_classes=10).eval()
     own.load_state_dict(weights, strict=True)
@@ -322,7 +438,9 @@ def test_an_unknown_layout_is_named():
 
 
 def test_convert_names_keys_that_do_not_belong():
-    with pytest.raises(InputError, match=r'torchvision layout: 1 unknown keys, the first stage2\.0\.se\.weight'):
+    with pytest.raises(
+        InputError, match=r'torchvision layout of ShuffleNetV2: 1 unknown keys, the first stage2\.0\.se\.weight'
+    ):
         convert({**reference.Torchvision(0.5).state_dict(), 'stage2.0.se.weight': torch.zeros(1)})
 
 
@@ -343,5 +461,5 @@ def test_daybreak_s_layout_is_refused_with_the_reason():
 
 @pytest.mark.parametrize('code', [torch.tensor([0, 2]), torch.tensor([1]), 'keep'])
 def test_a_damaged_dialect_is_refused(code):
-    with pytest.raises(InputError, match=r"'dialect' must be two numbers"):
+    with pytest.raises(InputError, match=r"'dialect' must be a number 0 or 1 for each of first_block, shuffle_mode"):
         convert({**SNet(49).state_dict(), 'dialect': code})

@@ -1,0 +1,48 @@
+# CamVid (367 training, 101 validation and 233 test images of 720x960, 11 classes), whole images as crops.
+dataset_type = 'mmlight.CamVidDataset'
+data_root = 'data/camvid/'
+crop_size = (720, 960)
+
+train_pipeline = [
+    dict(type='mmlight.LoadImage'),
+    dict(type='LoadAnnotations'),
+    dict(type='RandomResize', scale=(960, 720), ratio_range=(0.5, 2.0), keep_ratio=True),
+    dict(type='RandomCrop', crop_size=crop_size, cat_max_ratio=0.75),
+    dict(type='RandomFlip', prob=0.5),
+    dict(type='PhotoMetricDistortion'),
+    dict(type='mmlight.CheckLabels', num_classes=11),
+    dict(type='PackSegInputs'),
+]
+test_pipeline = [
+    dict(type='mmlight.LoadImage'),
+    dict(type='Resize', scale=(960, 720), keep_ratio=True),
+    dict(type='LoadAnnotations'),
+    dict(type='mmlight.CheckLabels', num_classes=11),
+    dict(type='PackSegInputs'),
+]
+
+dataset = dict(type=dataset_type, data_root=data_root)
+train_dataloader = dict(
+    batch_size=4,
+    num_workers=4,
+    persistent_workers=True,
+    sampler=dict(type='InfiniteSampler', shuffle=True),
+    dataset=dict(data_prefix=dict(img_path='train', seg_map_path='trainannot'), pipeline=train_pipeline, **dataset),
+)
+val_dataloader = dict(
+    batch_size=1,
+    num_workers=4,
+    persistent_workers=True,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(data_prefix=dict(img_path='val', seg_map_path='valannot'), pipeline=test_pipeline, **dataset),
+)
+test_dataloader = dict(
+    batch_size=1,
+    num_workers=4,
+    persistent_workers=True,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(data_prefix=dict(img_path='test', seg_map_path='testannot'), pipeline=test_pipeline, **dataset),
+)
+
+val_evaluator = dict(type='IoUMetric', iou_metrics=['mIoU'])
+test_evaluator = val_evaluator

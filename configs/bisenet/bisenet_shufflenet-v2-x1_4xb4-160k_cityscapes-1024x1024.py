@@ -1,0 +1,7 @@
+# ShuffleNetV2 1.0 as context path, without its last 1x1 convolution; not in the paper.
+_base_ = './bisenet_xception39_4xb4-160k_cityscapes-1024x1024.py'
+
+backbone = dict(
+    _delete_=True, type='mmlight.ShuffleNetV2', widen_factor=1.0, out_indices=(1, 2), norm_cfg=_base_.norm_cfg
+)
+model = dict(backbone=dict(backbone=backbone, in_channels=(232, 464)))

@@ -1,0 +1,7 @@
+_base_ = [
+    '../_base_/models/light_head_rcnn.py',
+    '../_base_/datasets/coco_detection_800.py',
+    '../_base_/schedules/light_head_12e.py',
+    '../_base_/default_runtime_det.py',
+]
+train_dataloader = dict(sampler=dict(_delete_=True, type='DefaultSampler', shuffle=True))

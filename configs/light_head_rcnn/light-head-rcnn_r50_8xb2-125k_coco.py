@@ -1,0 +1,10 @@
+_base_ = [
+    '../_base_/models/light_head_rcnn.py',
+    '../_base_/datasets/coco_detection_800.py',
+    '../_base_/schedules/light_head_125k.py',
+    '../_base_/default_runtime_det.py',
+]
+model = dict(backbone=dict(depth=50, init_cfg=dict(checkpoint='torchvision://resnet50')))
+
+default_hooks = dict(checkpoint=dict(by_epoch=False, interval=12500))
+log_processor = dict(by_epoch=False)

@@ -1,0 +1,249 @@
+"""Segmentors side by side: published mIoU with its source, parameters and multiply-adds counted, latency measured in
+turns.
+
+Latency is that of the layers up to the logits, at an eighth or a quarter of the image's size, with batch normalisation
+folded into the convolutions where that can be done; that of enlarging the logits and picking the labels is measured
+once. Weights are random.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmcv.cnn import ConvModule, fuse_conv_bn
+from torch import nn
+from torch.nn import functional as F
+
+from mmlight.analysis.complexity import Complexity, inference, measure, network_and_shape
+from mmlight.analysis.latency import Latency, measure_latency
+from mmlight.analysis.model_list import metafile_models
+from mmlight.engine.config import find_config, load_config
+from mmlight.errors import InputError
+
+OURS = (
+    'dfanet_a_4xb12-80k_cityscapes-1024x1024',
+    'dfanet_b_4xb12-80k_cityscapes-1024x1024',
+    'bisenet_xception39_4xb4-160k_cityscapes-1024x1024',
+    'bisenet_r18_4xb4-160k_cityscapes-1024x1024',
+    'bisenet_mobilenet-v2_4xb4-160k_cityscapes-1024x1024',
+    'bisenet_shufflenet-v2-x1_4xb4-160k_cityscapes-1024x1024',
+)
+BASELINES = (
+    'mmseg::bisenetv1/bisenetv1_r18-d32_4xb4-160k_cityscapes-1024x1024.py',
+    'mmseg::bisenetv2/bisenetv2_fcn_4xb4-160k_cityscapes-1024x1024.py',
+    'mmseg::stdc/stdc1_in1k-pre_4xb12-80k_cityscapes-512x1024.py',
+    'mmseg::stdc/stdc2_in1k-pre_4xb12-80k_cityscapes-512x1024.py',
+    'mmseg::pidnet/pidnet-s_2xb6-120k_1024x1024-cityscapes.py',
+    'mmseg::pidnet/pidnet-m_2xb6-120k_1024x1024-cityscapes.py',
+    'mmseg::pidnet/pidnet-l_2xb6-120k_1024x1024-cityscapes.py',
+    'mmseg::ddrnet/ddrnet_23-slim_in1k-pre_2xb6-120k_cityscapes-1024x1024.py',
+    'mmseg::ddrnet/ddrnet_23_in1k-pre_2xb6-120k_cityscapes-1024x1024.py',
+    'mmseg::fastscnn/fast_scnn_8xb4-160k_cityscapes-512x1024.py',
+    'mmseg::icnet/icnet_r18-d8-in1k-pre_4xb2-160k_cityscapes-832x832.py',
+    'mmseg::icnet/icnet_r50-d8-in1k-pre_4xb2-160k_cityscapes-832x832.py',
+    'mmseg::cgnet/cgnet_fcn_4xb8-60k_cityscapes-512x1024.py',
+    'mmseg::erfnet/erfnet_fcn_4xb4-160k_cityscapes-512x1024.py',
+)
+"""Real-time segmentors of mmseg 1.2.2 with published results on Cityscapes."""
+
+LABELS = 'logits to labels'
+"""What is timed beside the networks: one bilinear enlargement of logits of 1/8, and the largest of each pixel."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """A published mIoU, the data set that it was measured on, and where the figure stands."""
+
+    miou: float
+    dataset: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """One segmentor.
+
+    Attributes:
+        name: of the config.
+        published: None where its metafile has no mIoU of others.
+        complexity: parameters and multiply-adds, without heads that only the loss uses.
+        latency: number of threads -> milliseconds an image.
+        folded: whether the norms were folded into the convolutions.
+    """
+
+    name: str
+    published: Published | None
+    complexity: Complexity
+    latency: dict[int, Latency]
+    folded: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON-able values."""
+        times = {threads: one.to_dict() for threads, one in self.latency.items()}
+        published = asdict(self.published) if self.published else None
+        counted = self.complexity.to_dict()
+        return dict(name=self.name, published=published, complexity=counted, latency=times, folded=self.folded)
+
+
+def find(segmentor: str) -> Path:
+    """Path or name of a config -> its path; ``mmseg::FOLDER/FILE`` stands for one of mmseg's own."""
+    if not segmentor.startswith('mmseg::'):
+        return find_config(segmentor)
+    import mmseg
+
+    return find_config(Path(mmseg.__file__).parent / '.mim' / 'configs' / segmentor.removeprefix('mmseg::'))
+
+
+def published(config: Path) -> Published | None:
+    """The first mIoU of others that the config's metafile gives: single scale, on Cityscapes val for mmseg's."""
+    files = (folder / f'metafile{suffix}' for folder in config.parents[:2] for suffix in ('.yml', '.yaml'))
+    metafile = next((file for file in files if file.is_file()), None)
+    for model in metafile_models(metafile) if metafile else ():
+        if config.stem not in (model['Name'], Path(model.get('Config', '')).stem):
+            continue
+        results = model.get('Results') or []
+        for result in [results] if isinstance(results, dict) else results:
+            miou = (result.get('Metrics') or {}).get('mIoU')
+            own = str(result.get('Source', '')).lower().startswith('measured')
+            if miou is not None and not own:
+                return Published(miou, *_origin(result, config))
+    return None
+
+
+def _origin(result: dict, config: Path) -> tuple[str, str]:
+    """Data set and source of a metafile's result. mmseg's give no source, and say Cityscapes for its val images."""
+    if 'Source' not in result and 'mmseg' in config.parts:
+        from mmseg import __version__
+
+        return f'{result["Dataset"]} val', f"mmseg {__version__}'s metafiles"
+    return str(result['Dataset']), result.get('Source') or f'{config.parent.name}/{metafile_name(config)}'
+
+
+def metafile_name(config: Path) -> str:
+    """Name of the metafile beside a config."""
+    return 'metafile.yml' if (config.parent / 'metafile.yml').is_file() else 'metafile.yaml'
+
+
+def fold_norms(network: nn.Module, shape: tuple[int, int]) -> nn.Module | None:
+    """A copy with norms folded into the convolutions before them, or None where that changes what is computed.
+
+    mmcv's folding takes each norm for that of the last convolution beside it, whatever stands between them (as the
+    concatenations of CGNet and ERFNet); only the order inside of mmcv's ``ConvModule`` is looked after here.
+    """
+    copied = copy.deepcopy(network).eval()
+    for module in copied.modules():
+        if isinstance(module, ConvModule) and module.order.index('norm') < module.order.index('conv'):
+            module._modules['conv'] = module._modules.pop('conv')  # behind its norm, so that they are no pair
+    image = torch.rand(1, 3, *shape)
+    with torch.no_grad():
+        before = copied(image)
+        try:
+            after = fuse_conv_bn(copied)(image)
+        except RuntimeError:  # shapes do not fit
+            return None
+    return copied if torch.allclose(_first(before), _first(after), rtol=1e-3, atol=1e-3) else None
+
+
+def _first(outputs: torch.Tensor | Sequence) -> torch.Tensor:
+    return outputs if isinstance(outputs, torch.Tensor) else _first(outputs[0])
+
+
+def compare(
+    segmentors: Sequence[str] = (*OURS, *BASELINES),
+    shape: tuple[int, int] = (512, 1024),
+    threads: Sequence[int] = (1, 2),
+    rounds: int = 5,
+    repeats: int = 3,
+) -> tuple[list[Row], dict[int, Latency]]:
+    """Count and time all segmentors in one run on the CPU, batch 1, one number of threads after the other.
+
+    Args:
+        segmentors: as :func:`find` takes them.
+        shape: (height, width) of the image.
+        threads: numbers of threads.
+        rounds, repeats: as for :func:`~mmlight.analysis.latency.measure_latency`.
+
+    Returns:
+        A row each, in order of their multiply-adds, and what :data:`LABELS` takes by number of threads.
+
+    Raises:
+        InputError: a segmentor is named twice, or as in :func:`find` and
+            :func:`~mmlight.analysis.complexity.measure`.
+    """
+    paths = [find(segmentor) for segmentor in segmentors]
+    names = [path.stem for path in paths]
+    if len(set(names)) < len(names):
+        raise InputError(f'segmentors: {next(n for n in names if names.count(n) > 1)} is given twice')
+    logits = torch.rand(1, 19, -(-shape[0] // 8), -(-shape[1] // 8))
+    functions = {LABELS: lambda: F.interpolate(logits, shape, mode='bilinear', align_corners=False).argmax(1)}
+    counted, folded, latency = {}, {}, {}
+    before = torch.get_num_threads()
+    with ExitStack() as stack:
+        for name, path in zip(names, paths, strict=True):
+            network, _ = network_and_shape(load_config(path), shape)
+            counted[name] = measure(network, shape)
+            fused = fold_norms(network, (128, 256))
+            folded[name] = fused is not None
+            functions[name], _ = stack.enter_context(inference(fused or network, shape))
+        stack.callback(torch.set_num_threads, before)
+        for number in threads:
+            torch.set_num_threads(number)
+            latency[number] = measure_latency(functions, rounds, warmup_rounds=1, repeats=repeats)
+    rows = [
+        Row(name, published(path), counted[name], {n: found[name] for n, found in latency.items()}, folded[name])
+        for name, path in zip(names, paths, strict=True)
+    ]
+    return sorted(rows, key=lambda row: row.complexity.macs), {n: found[LABELS] for n, found in latency.items()}
+
+
+def markdown(rows: Sequence[Row], labels: dict[int, Latency], on: dict[str, Any]) -> str:
+    """The rows as a Markdown table, and below it what was measured on which machine
+    (:func:`~mmlight.analysis.latency.machine`)."""
+    threads = list(labels)
+    columns = ['config', 'published mIoU', 'of', 'parameters (M)', 'size (MiB)', 'MACs (G)']
+    columns += [f'ms, {number} thread{"s" * (number > 1)}' for number in threads] + ['ms per GMAC']
+    lines = ['| ' + ' | '.join(columns) + ' |', '|' + '---|' * len(columns)]
+    for row in rows:
+        miou, of = (f'{row.published.miou:.2f}', row.published.dataset) if row.published else ('-', '-')
+        parameters, macs = row.complexity.parameters, row.complexity.macs
+        cells = [
+            row.name + ('' if row.folded else '*'),
+            miou,
+            of,
+            f'{parameters / 1e6:.2f}',
+            f'{parameters * 4 / 2**20:.2f}',
+            f'{macs / 1e9:.4g}',
+        ]
+        cells += [_time(row.latency[number]) for number in threads]
+        cells += [f'{row.latency[threads[0]].p50 / macs * 1e9:.0f}']
+        lines.append('| ' + ' | '.join(cells) + ' |')
+    height, width = rows[0].complexity.shape
+    calls = sum(times.calls for times in rows[0].latency[threads[0]].repeats)
+    setting = ', '.join(f'{key} {value}' for key, value in on.items() if key != 'threads')
+    after = ', '.join(f'{_time(found)} ms with {number}' for number, found in labels.items())
+    lines += [
+        '',
+        f'Measured in one run at {height} x {width}, {calls} calls each in turns, batch 1, norms folded but for *:',
+        f'{setting}. Milliseconds are medians up to the logits; where the medians of the repeats differ by more than',
+        f'3 %, by how much. Enlarging logits of 1/8 and picking the labels adds, in threads: {after}. The last column',
+        f'is for {threads[0]} thread{"s" * (threads[0] > 1)}.',
+        '',
+        'Sources of the published figures:',
+        '',
+    ]
+    sources: dict[str, list[str]] = {}
+    for row in rows:
+        if row.published:
+            sources.setdefault(row.published.source, []).append(row.name)
+    lines += [f'* {source}: {", ".join(names)}' for source, names in sources.items()]
+    return '\n'.join(lines)
+
+
+def _time(found: Latency) -> str:
+    return f'{found.p50:.1f}' + ('' if found.steady else f' (± {found.spread:.0%})')

@@ -1,0 +1,149 @@
+"""Key maps: how other implementations of the backbones name their modules, and in which dialect they compute.
+
+The implementations are those of torchvision, mmpretrain (mmseg's MobileNetV2 has the same names), mmdet, megvii's
+ShuffleNet-Series, and the SNet release of arXiv 1903.11752's authors.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+SHUFFLE_UNITS = (4, 8, 4)  # of the three stages
+MOBILENET_V2_UNITS = (1, 2, 3, 4, 3, 3, 1)
+
+RGB_NORMALISED = {'mean': [123.675, 116.28, 103.53], 'std': [58.395, 57.12, 57.375], 'bgr_to_rgb': True}
+RAW_BGR = {'mean': [0.0, 0.0, 0.0], 'std': [1.0, 1.0, 1.0], 'bgr_to_rgb': False}
+
+PAPER_V2 = {'first_block': 'half', 'shuffle_mode': 'interleave'}
+AUTHORS_V2 = {'first_block': 'keep', 'shuffle_mode': 'parity'}
+PAPER_V1 = {'shuffle_mode': 'interleave'}
+AUTHORS_V1 = {'shuffle_mode': 'parity'}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Names of an implementation's modules with weights.
+
+    Attributes:
+        name: Whose implementation.
+        network: Of which network.
+        units: Names in the units, there -> in mmlight. They tell the layout from the others.
+        others: The other names, there -> in mmlight.
+        dialect: Arguments of mmlight's class that compute the same function.
+        image: Arguments of the data preprocessor that fit the published weights.
+    """
+
+    name: str
+    network: str
+    units: dict[str, str]
+    others: dict[str, str]
+    dialect: dict[str, str] = field(default_factory=dict)
+    image: dict | None = None
+
+    @property
+    def modules(self) -> dict[str, str]:
+        return self.units | self.others
+
+
+def _modules(*names: str) -> list[str]:
+    """Convolution and norm of each ConvModule."""
+    return [f'{name}.{leaf}' for name in names for leaf in ('conv', 'bn')]
+
+
+def _members(name: str, numbers: Iterable[int]) -> list[str]:
+    """Convolutions and norms in one ``nn.Sequential``, which counts activations too."""
+    return [f'{name}.{number}' for number in numbers]
+
+
+def _units(counts: Sequence[int], pattern: str, names: Sequence[str], own: Sequence[str]) -> dict[str, str]:
+    """Names of all units. ``pattern`` may have the ``stage`` from 0, from 1 (``next``) or 2 (``paper``), the ``unit``
+    from 0, and its number over all stages from 0 (``flat``) or 1 (``after``)."""
+    found = {}
+    for stage, count in enumerate(counts):
+        for unit in range(count):
+            flat = sum(counts[:stage]) + unit
+            source = pattern.format(stage=stage, next=stage + 1, paper=stage + 2, unit=unit, flat=flat, after=flat + 1)
+            for there, here in zip(names, own, strict=True):
+                found[f'{source}.{there}'] = f'layers.{stage}.{unit}.{here}'
+    return found
+
+
+def _others(stem: Sequence[str], final: Sequence[str], final_layer: int, *classifiers: str) -> dict[str, str]:
+    names = dict(zip(stem, _modules('conv1'), strict=True))
+    names |= zip(final, _modules(f'layers.{final_layer}'), strict=bool(final))
+    return names | dict.fromkeys(('fc', *classifiers), 'fc')
+
+
+STEM, MEGVII_STEM, MEGVII_FINAL = _modules('conv1'), _members('first_conv', (0, 1)), _members('conv_last', (0, 1))
+SHORT, LONG = (0, 1, 2, 3), (0, 1, 3, 4, 5, 6)  # depthwise, pointwise; pointwise with ReLU before them
+
+V2_UNIT = _modules('branch1.0', 'branch1.1', 'branch2.0', 'branch2.1', 'branch2.2')
+V1_UNIT = _modules('compress', 'depthwise', 'expand')
+XCEPTION_UNIT = _modules(*(f'branch.{i}' for i in range(6)))
+MOBILE_UNIT = _modules('expand_conv', 'depthwise_conv', 'linear_conv')
+
+
+def _v2(name, pattern, branch1, branch2, others, dialect, image) -> Layout:
+    names = [*_members(branch1, SHORT), *_members(branch2, LONG)]
+    return Layout(name, 'ShuffleNetV2', _units(SHUFFLE_UNITS, pattern, names, V2_UNIT), others, dialect, image)
+
+
+def _own(network: str, unit: Sequence[str], dialect: dict, name: str = 'mmlight', image: dict | None = None) -> Layout:
+    """A layout with the names that mmlight has."""
+    counts, final = (MOBILENET_V2_UNITS, 7) if network == 'MobileNetV2' else (SHUFFLE_UNITS, 3)
+    units = _units(counts, 'layers.{stage}.{unit}', unit, unit)
+    return Layout(name, network, units, _others(STEM, _modules(f'layers.{final}'), final, 'head.fc'), dialect, image)
+
+
+def _v1(name, pattern, names, others, dialect, image) -> Layout:
+    return Layout(name, 'ShuffleNetV1', _units(SHUFFLE_UNITS, pattern, names, V1_UNIT), others, dialect, image)
+
+
+def _mobile(name, pattern, first, names, others, image) -> Layout:
+    """The first unit has no expansion."""
+    units = _units(MOBILENET_V2_UNITS, pattern, names, MOBILE_UNIT)
+    plain = {there: here for there, here in units.items() if not here.startswith('layers.0.')}
+    plain |= _units((1,), pattern, first, MOBILE_UNIT[2:])
+    return Layout(name, 'MobileNetV2', plain, others, {}, image)
+
+
+MEGVII_V2 = _others(MEGVII_STEM, MEGVII_FINAL, 3, 'classifier.0')
+TORCHVISION_V2 = _others(_members('conv1', (0, 1)), _members('conv5', (0, 1)), 3)
+TORCHVISION_MOBILE = _others(_members('features.0', (0, 1)), _members('features.18', (0, 1)), 7, 'classifier.1')
+MM_MOBILE = _others(STEM, _modules('conv2'), 7, 'head.fc')
+MM_V1 = _modules('g_conv_1x1_compress', 'depthwise_conv3x3_bn', 'g_conv_1x1_expand')
+MEGVII_V1 = [*_members('branch_main_1', (0, 1, 3, 4)), *_members('branch_main_2', (0, 1))]
+
+LAYOUTS = (
+    _v2('torchvision', 'stage{paper}.{unit}', 'branch1', 'branch2', TORCHVISION_V2, PAPER_V2, RGB_NORMALISED),
+    _own('ShuffleNetV2', V2_UNIT, PAPER_V2, 'mmpretrain', RGB_NORMALISED),  # mmlight has taken over its names
+    _own('ShuffleNetV2', V2_UNIT, PAPER_V2),
+    _v2('megvii', 'features.{flat}', 'branch_proj', 'branch_main', MEGVII_V2, AUTHORS_V2, RAW_BGR),
+    _v2('official SNet', 'stage.{stage}.{unit}', 'branch_left', 'branch', MEGVII_V2, AUTHORS_V2, RAW_BGR),
+    _v1('mmpretrain', 'layers.{stage}.{unit}', MM_V1, _others(STEM, (), 3, 'head.fc'), PAPER_V1, RGB_NORMALISED),
+    _v1('megvii', 'features.{flat}', MEGVII_V1, _others(MEGVII_STEM, (), 3, 'classifier.0'), AUTHORS_V1, RAW_BGR),
+    _own('ShuffleNetV1', V1_UNIT, PAPER_V1),
+    _own('XceptionStar', XCEPTION_UNIT, {}),
+    _mobile(
+        'torchvision',
+        'features.{after}',
+        [*_members('conv.0', (0, 1)), *_members('conv', (1, 2))],
+        [*_members('conv.0', (0, 1)), *_members('conv.1', (0, 1)), *_members('conv', (2, 3))],
+        TORCHVISION_MOBILE,
+        RGB_NORMALISED,
+    ),
+    _mobile(
+        'mmpretrain',
+        'layer{next}.{unit}',
+        _modules('conv.0', 'conv.1'),
+        _modules('conv.0', 'conv.1', 'conv.2'),
+        MM_MOBILE,
+        RGB_NORMALISED,
+    ),
+    _mobile('mmdet', 'layer{next}.{unit}', MOBILE_UNIT[2:], MOBILE_UNIT, MM_MOBILE, None),
+    _own('MobileNetV2', MOBILE_UNIT, {}),
+)
+
+REFUSED = {  # a key of a unit -> why the layout cannot be used
+    'stage1.0.branch_main.0.weight': "the layout of DayBreak's SNet, which shuffles before the split and so orders "
+    'the channels of every stage in another way than both shuffle modes',
+}

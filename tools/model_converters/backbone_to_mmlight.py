@@ -1,0 +1,92 @@
+"""Convert ShuffleNet, SNet or MobileNetV2 weights of torchvision, mmpretrain, mmdet, megvii or the SNet release."""
+
+import mmlight  # isort: skip
+import argparse
+import io
+from collections.abc import Mapping
+
+import torch
+
+from mmlight.arguments import Parser
+from mmlight.engine.checkpoint import AtomicBackend, load
+from mmlight.errors import InputError, exit_on_input_error
+from mmlight.models.backbones.foreign_weights import convert, describe
+from mmlight.models.backbones.shufflenet_v1 import STAGES
+from mmlight.models.backbones.shufflenet_v2 import SHUFFLENET_V2, SNETS
+from mmlight.models.backbones.xception_star import STEMS
+from mmlight.registry import MODELS
+
+V2_VARIANTS = ({}, {'kernel_size': 5}, {'leading_depthwise': True})
+MOBILENET_V2_WIDTHS = (0.35, 0.5, 0.75, 1.0, 1.4)
+SHUFFLENET_V1_WIDTHS = (0.25, 0.5, 1.0, 1.5, 2.0)
+CANDIDATES = {  # family -> config entries of the networks that its weights can be of
+    'ShuffleNetV2': [{'type': 'mmlight.SNet', 'arch': arch} for arch in SNETS]
+    + [
+        {'type': 'mmlight.ShuffleNetV2', 'widen_factor': width} | variant
+        for width in SHUFFLENET_V2
+        for variant in V2_VARIANTS
+    ],
+    'ShuffleNetV1': [
+        {'type': 'mmlight.ShuffleNetV1', 'groups': groups, 'widen_factor': width}
+        for groups in STAGES
+        for width in SHUFFLENET_V1_WIDTHS
+    ],
+    'XceptionStar': [{'type': 'mmlight.XceptionStar', 'widen_factor': width} for width in STEMS],
+    'MobileNetV2': [{'type': 'mmlight.MobileNetV2', 'widen_factor': width} for width in MOBILENET_V2_WIDTHS],
+}
+
+
+def parse_args() -> argparse.Namespace:
+    parser = Parser(description=__doc__)
+    parser.add_argument('source', metavar='SRC', help='checkpoint file in one of these layouts')
+    parser.add_argument('target', metavar='DST', help='file to write')
+    return parser.parse_args()
+
+
+def network(weights: Mapping[str, torch.Tensor], family: str, dialect: dict[str, str]) -> dict:
+    """The config entries of the network that has these shapes.
+
+    Raises:
+        InputError: if there is none.
+    """
+    found = {name: tensor.shape for name, tensor in weights.items() if not name.startswith('fc.')}
+    for entries in CANDIDATES[family]:
+        net = MODELS.build({**entries, **dialect, 'num_classes': 1})
+        shapes = {name: tensor.shape for name, tensor in net.state_dict().items()}
+        if found.items() <= shapes.items():
+            return entries
+    raise InputError(f'these weights have the shapes of no {family} here')
+
+
+def main() -> None:
+    args = parse_args()
+    content = load(args.source, 'SRC')
+    state_dict = next((content[key] for key in ('state_dict', 'model') if isinstance(content.get(key), dict)), content)
+    state_dict = {name: tensor for name, tensor in state_dict.items() if isinstance(tensor, torch.Tensor)}
+    try:
+        weights, layout, dialect = convert(state_dict)
+        entries = network(weights, layout.network, dialect)
+    except InputError as error:
+        raise InputError(f'SRC {args.source}: {error}') from None
+    meta = {'layout': layout.name, **dialect, 'data_preprocessor': layout.image}
+    file = io.BytesIO()
+    torch.save({'state_dict': {name: tensor.detach().clone() for name, tensor in weights.items()}, 'meta': meta}, file)
+    try:
+        AtomicBackend().put(file.getvalue(), args.target)
+    except OSError as error:
+        raise InputError(f'DST {args.target}: cannot be written ({error.strerror})') from None
+
+    told = f' ({describe(dialect)})' if dialect else ''
+    print(f'{args.target}: {len(weights)} tensors of {layout.network} from the layout of {layout.name}{told}')
+    print('The config that takes them:')
+    pretrained = f"init_cfg=dict(type='Pretrained', checkpoint={args.target!r})"
+    print(f'  backbone=dict({describe(entries | dialect)}, {pretrained})')
+    if layout.image:
+        image = ', '.join(f'{key}={value}' for key, value in layout.image.items())
+        print(f'Input that they are trained on:\n  data_preprocessor=dict({image})')
+    else:
+        print('Input that they are trained on: see the config of the training that made the file')
+
+
+if __name__ == '__main__':
+    exit_on_input_error(main)
