@@ -3,6 +3,7 @@
 from mmlight.models.backbones.dfanet import DFANet, DFAXception
 from mmlight.models.backbones.efficientnet_lite import EfficientNetLite
 from mmlight.models.backbones.mobilenet_v2 import MobileNetV2
+from mmlight.models.backbones.nasnet import NASNet
 from mmlight.models.backbones.shufflenet_v1 import ShuffleNetV1
 from mmlight.models.backbones.shufflenet_v2 import ShuffleNetV2, SNet
 from mmlight.models.backbones.spinenet import SpineNet
@@ -15,6 +16,7 @@ __all__ = [
     'DFAXception',
     'EfficientNetLite',
     'MobileNetV2',
+    'NASNet',
     'SNet',
     'ShuffleNetV1',
     'ShuffleNetV2',

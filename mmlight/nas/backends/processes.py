@@ -1,0 +1,124 @@
+"""A pool of processes on this machine."""
+
+import contextlib
+import multiprocessing
+import multiprocessing.connection
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Sequence
+
+from mmlight.errors import InputError
+from mmlight.nas.backends.base import Backend, Objective, Outcome, Retry, evaluate
+from mmlight.nas.samplers.base import Choices
+
+SPAWN = multiprocessing.get_context('spawn')
+
+
+def _work(connection, objective: Objective, work_dir: str, device: str | None) -> None:
+    """A worker's life: trials from the pipe, outcomes into it, until the pipe closes or the driver dies."""
+    os.setpgrp()  # with all that the objective starts
+    parent = multiprocessing.parent_process()
+    threading.Thread(target=_die_with, args=(parent.sentinel,), daemon=True).start()
+    if device is not None:
+        os.environ['CUDA_VISIBLE_DEVICES'] = device
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    while True:
+        try:
+            number, choices = connection.recv()
+        except EOFError:
+            return
+        try:
+            connection.send((number, evaluate(objective, number, choices, work_dir), ''))
+        except Retry as error:
+            connection.send((number, None, str(error)))
+        except InputError as error:
+            connection.send((number, error, ''))
+
+
+def _die_with(sentinel: int) -> None:
+    multiprocessing.connection.wait([sentinel])
+    os.killpg(0, signal.SIGKILL)
+
+
+class _Worker:
+    def __init__(self, name: str, *arguments):
+        self.name = name
+        self.connection, other = SPAWN.Pipe()
+        self.process = SPAWN.Process(target=_work, args=(other, *arguments), daemon=False)
+        self.process.start()
+        other.close()
+        self.number: int | None = None
+
+    def kill(self) -> None:
+        if self.process.is_alive():
+            try:
+                os.killpg(self.process.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                self.process.kill()
+        self.process.join()
+        self.connection.close()
+
+
+class Processes(Backend):
+    """Worker processes, each with one trial at a time; one that dies is replaced, its trial may be tried again.
+
+    Args:
+        objective: It travels to the workers by pickling.
+        work_dir: Folder of the search.
+        workers: How many.
+        devices: GPUs by index, dealt to the workers in turn; none leaves the choice to the objective.
+    """
+
+    def __init__(self, objective: Objective, work_dir: str | os.PathLike, workers: int, devices: Sequence[int] = ()):
+        if not isinstance(workers, int) or workers < 1:
+            raise InputError(f'--workers: must be an integer of at least 1, got {workers!r}')
+        self.capacity = workers
+        self.objective, self.work_dir, self.devices = objective, str(work_dir), tuple(devices)
+        self.queue: deque[tuple[int, Choices]] = deque()
+        self.workers = [self._start(slot) for slot in range(workers)]
+
+    def _start(self, slot: int) -> _Worker:
+        device = str(self.devices[slot % len(self.devices)]) if self.devices else None
+        return _Worker(f'local {slot}', self.objective, self.work_dir, device)
+
+    def submit(self, number: int, choices: Choices) -> None:
+        self.queue.append((number, choices))
+        self._deal()
+
+    def _deal(self) -> None:
+        for worker in self.workers:
+            if worker.number is None and self.queue:
+                worker.number, choices = self.queue.popleft()
+                with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # dead: the next poll finds out
+                    worker.connection.send((worker.number, choices))
+
+    def poll(self, timeout: float) -> list[Outcome]:
+        waiting = {w.connection: i for i, w in enumerate(self.workers)}
+        waiting |= {w.process.sentinel: i for i, w in enumerate(self.workers)}
+        ready = multiprocessing.connection.wait(list(waiting), timeout)
+        outcomes = []
+        for slot in sorted({waiting[item] for item in ready}):
+            worker = self.workers[slot]
+            try:
+                number, metrics, error = worker.connection.recv() if worker.connection.poll() else _died()
+                if isinstance(metrics, InputError):
+                    raise metrics
+                outcomes.append(Outcome(number, metrics, error or (metrics or {}).get('error', ''), worker.name))
+                worker.number = None
+            except (EOFError, OSError):
+                if worker.number is not None:
+                    outcomes.append(Outcome(worker.number, None, 'the worker died', worker.name))
+                worker.kill()
+                self.workers[slot] = self._start(slot)
+        self._deal()
+        return outcomes
+
+    def close(self) -> None:
+        for worker in self.workers:
+            worker.kill()
+
+
+def _died():
+    raise EOFError

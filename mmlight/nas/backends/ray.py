@@ -1,0 +1,90 @@
+"""Trials as tasks on a Ray cluster (optional: ``pip install mmlight[distributed]``)."""
+
+import os
+
+from mmlight.errors import InputError
+from mmlight.nas.backends.base import Backend, Objective, Outcome, Retry, evaluate
+from mmlight.nas.samplers.base import Choices
+
+
+class RayTasks(Backend):
+    """One task a trial. Ray moves a task whose node died to another; what still fails is left to the driver's retries.
+
+    Every node must see the search's folder under the same path, as on a shared file system, and have mmlight installed.
+
+    Args:
+        objective: It travels to the nodes by pickling.
+        work_dir: Folder of the search.
+        workers: Trials at once; 0 for as many as the cluster has CPUs (or GPUs, if ``gpus`` is above 0).
+        address: ``'auto'`` or ``host:port`` of a running cluster; None starts one on this machine.
+        cpus, gpus: What a trial occupies.
+
+    Raises:
+        InputError: where Ray is not installed or no cluster answers at the address.
+    """
+
+    def __init__(
+        self,
+        objective: Objective,
+        work_dir: str | os.PathLike,
+        workers: int = 0,
+        address: str | None = None,
+        cpus: float = 1,
+        gpus: float = 0,
+    ):
+        try:
+            import ray
+        except ImportError:
+            raise InputError('--backend ray: Ray is not installed; pip install mmlight[distributed]') from None
+        self.ray = ray
+        self.started = not ray.is_initialized()
+        if self.started:
+            try:
+                ray.init(address=address, log_to_driver=False, include_dashboard=False, configure_logging=False)
+            except Exception as error:
+                raise InputError(f'--address {address}: no Ray cluster answers ({error})') from None
+        resources = ray.cluster_resources()
+        room = resources.get('GPU', 0) / gpus if gpus else resources.get('CPU', 1) / cpus
+        self.capacity = workers or max(int(room), 1)
+        self.work_dir = str(work_dir)
+        self.objective = ray.put(objective)
+        self.task = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=2)(_task)
+        self.running: dict = {}
+
+    def submit(self, number: int, choices: Choices) -> None:
+        reference = self.task.remote(self.objective, number, choices, self.work_dir)
+        self.running[reference] = number
+
+    def poll(self, timeout: float) -> list[Outcome]:
+        if not self.running:
+            return []
+        ready, _ = self.ray.wait(list(self.running), num_returns=1, timeout=timeout)
+        outcomes = []
+        for reference in ready:
+            number = self.running.pop(reference)
+            try:
+                metrics, error, worker = self.ray.get(reference)
+            except self.ray.exceptions.RayError as failure:
+                if isinstance(getattr(failure, 'cause', None), InputError):
+                    raise failure.cause from None
+                outcomes.append(Outcome(number, None, type(failure).__name__, 'ray'))
+                continue
+            outcomes.append(Outcome(number, metrics, error, worker))
+        return outcomes
+
+    def close(self) -> None:
+        for reference in self.running:
+            self.ray.cancel(reference, force=True)
+        if self.started:
+            self.ray.shutdown()
+
+
+def _task(objective: Objective, number: int, choices: Choices, work_dir: str) -> tuple[dict | None, str, str]:
+    import socket
+
+    worker = f'ray {socket.gethostname()}'
+    try:
+        metrics = evaluate(objective, number, choices, work_dir)
+    except Retry as error:
+        return None, str(error), worker
+    return metrics, metrics.get('error', ''), worker

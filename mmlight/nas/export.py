@@ -1,0 +1,84 @@
+"""From a search's log to a config that can be trained."""
+
+import os
+from pathlib import Path
+
+from mmengine.config import Config
+
+from mmlight.engine.checkpoint import AtomicBackend
+from mmlight.engine.config import load_config
+from mmlight.errors import InputError
+from mmlight.nas.driver import Trial, read_trials
+from mmlight.nas.log import TrialLog
+from mmlight.nas.search import load_search, make_space
+from mmlight.nas.spaces import SearchSpace
+
+
+def open_search(work_dir: str | os.PathLike) -> tuple[Config, SearchSpace, TrialLog]:
+    """Config, space and log of a search.
+
+    Raises:
+        InputError: where the folder holds none.
+    """
+    work_dir = Path(work_dir)
+    path = work_dir / 'trials.jsonl'
+    if not path.is_file() or not (work_dir / 'search.py').is_file():
+        raise InputError(f'WORK_DIR {work_dir}: holds no search (trials.jsonl and search.py)')
+    cfg = load_search(work_dir / 'search.py')
+    return cfg, make_space(cfg), TrialLog(path, {})
+
+
+def ranked(log: TrialLog) -> list[Trial]:
+    """Evaluated trials, the best first, each network once."""
+    trials = [trial for trial in read_trials(log) if trial.source == trial.number]
+    return sorted(trials, key=lambda trial: (-trial.reward, trial.number))
+
+
+def export(
+    work_dir: str | os.PathLike,
+    out: str | os.PathLike,
+    rank: int = 0,
+    config: str | os.PathLike | None = None,
+    stack: int | None = None,
+    width: int | None = None,
+) -> Trial:
+    """Write a config with the network of a rank.
+
+    Args:
+        work_dir: Of the search.
+        out: File to write.
+        rank: 0 for the best.
+        config: Config that takes the network; by default the proxy's.
+        stack: How often a pyramid is repeated (growing after the search).
+        width: Channels of a pyramid and of the head that reads it, or of a cell network.
+
+    Returns:
+        The trial.
+
+    Raises:
+        InputError: for a rank that there is not, and for a config that the network does not fit.
+    """
+    search, space, log = open_search(work_dir)
+    trials = ranked(log)
+    if not 0 <= rank < len(trials):
+        raise InputError(f'--rank {rank}: the search has {len(trials)} evaluated networks, the first is 0')
+    cfg = load_config(config or search.objective.config)
+    space.apply(space.decode(trials[rank].choices), cfg)
+    if stack is not None:
+        _set(cfg, 'stack', stack, 'neck', ('stack_times', 'num_cells'))
+    if width is not None:
+        part = 'neck' if cfg.model.get('neck', {}).get('graph') else 'backbone'
+        _set(cfg, 'width', width, part, ('out_channels', 'channels', 'endpoint_channels'))
+        if part == 'neck' or 'endpoint_channels' in cfg.model.backbone:
+            for key in {'in_channels', 'feat_channels'} & set(cfg.model.bbox_head):
+                cfg.model.bbox_head[key] = width
+    AtomicBackend().put(cfg.pretty_text.encode(), out)
+    return trials[rank]
+
+
+def _set(cfg: Config, option: str, value: int, part: str, keys: tuple[str, ...]) -> None:
+    settings = cfg.model.get(part) or {}
+    key = next((key for key in keys if key in settings), None)
+    if key is None:
+        raise InputError(f'--{option}: model.{part} of the config has none of {", ".join(keys)}')
+    settings[key] = value

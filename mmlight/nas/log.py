@@ -1,0 +1,70 @@
+"""The trial log of a search: append-only JSON lines, the one record of what was evaluated."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from mmlight.errors import InputError
+
+
+class TrialLog:
+    """Events, one JSON object a line, on disk before :meth:`append` returns.
+
+    A kill can tear the last line; reading cuts it off. What the first line, the header, says must not change.
+
+    Args:
+        path: The file; it is made if it is not there.
+        header: What identifies the search: space, sampler, seed, ...; empty to read a log whatever it is of.
+
+    Raises:
+        InputError: for a log with another header, saying what differs, and for one torn elsewhere than at its end.
+    """
+
+    def __init__(self, path: str | os.PathLike, header: Mapping):
+        self.path = Path(path)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.events = self._read()
+        if not self.events:
+            self.append({'event': 'search', **header})
+        if header:
+            self._check(header)
+
+    def _read(self) -> list[dict]:
+        if not self.path.exists():
+            return []
+        content = self.path.read_bytes()
+        whole = content[: content.rfind(b'\n') + 1]
+        events = []
+        for number, line in enumerate(whole.splitlines(), 1):
+            try:
+                events.append(json.loads(line))
+            except ValueError:
+                raise InputError(f'trial log {self.path}, line {number}: no JSON: {line[:60]!r}') from None
+        if len(whole) < len(content):
+            with open(self.path, 'r+b') as file:
+                file.truncate(len(whole))
+        return events
+
+    def _check(self, header: Mapping) -> None:
+        known = {key: value for key, value in self.events[0].items() if key != 'event'}
+        wanted = json.loads(json.dumps(header))
+        for key in {**known, **wanted}:
+            if known.get(key) != wanted.get(key):
+                raise InputError(
+                    f'--resume: the search in {self.path.parent} has {key} {known.get(key)!r}, the config has '
+                    f'{wanted.get(key)!r}; resume with the same, or use another --work-dir'
+                )
+
+    def append(self, event: Mapping) -> None:
+        """Add an event."""
+        line = json.dumps(event) + '\n'
+        with open(self.path, 'a', encoding='utf-8') as file:
+            file.write(line)
+            file.flush()
+            os.fsync(file.fileno())
+        self.events.append(json.loads(line))
+
+    def of(self, event: str) -> list[dict]:
+        """All events of a kind: ``'issued'``, ``'done'``, ``'dropped'``, ``'generation'``."""
+        return [entry for entry in self.events if entry['event'] == event]

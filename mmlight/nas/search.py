@@ -1,0 +1,129 @@
+"""A search as its config says."""
+
+import os
+from pathlib import Path
+
+from mmengine.config import Config
+
+from mmlight.engine.config import find_config
+from mmlight.errors import InputError
+from mmlight.nas.backends import make_backend
+from mmlight.nas.driver import Progress, SearchDriver, Trial
+from mmlight.nas.objectives import OBJECTIVES
+from mmlight.nas.samplers import SAMPLERS
+from mmlight.nas.spaces import SPACES
+
+SECTIONS = ('space', 'sampler', 'objective')
+
+
+def build(kind: str, section: dict, known: dict, *arguments):
+    """An object of a config's section.
+
+    Raises:
+        InputError: for an unknown type or argument.
+    """
+    options = dict(section)
+    name = options.pop('type', None)
+    if name not in known:
+        raise InputError(f'config key {kind}.type: must be one of {", ".join(known)}, got {name!r}')
+    try:
+        return known[name](*arguments, **options)
+    except TypeError as error:
+        raise InputError(f'config key {kind}: {error}') from None
+
+
+def load_search(path: str | os.PathLike) -> Config:
+    """The config of a search.
+
+    Raises:
+        InputError: for a file that cannot be read, or without one of :data:`SECTIONS`.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f'config {path}: no such file')
+    try:
+        cfg = Config.fromfile(path)
+    except Exception as error:
+        raise InputError(f'config {path}: {type(error).__name__}: {error}') from error
+    missing = [section for section in (*SECTIONS, 'trials') if section not in cfg]
+    if missing:
+        raise InputError(f'config {path}: defines no {missing[0]!r}')
+    return cfg
+
+
+def make_space(cfg: Config):
+    """The space of a search's config."""
+    return build('space', cfg.space, SPACES)
+
+
+def run(
+    config: str | os.PathLike,
+    work_dir: str | os.PathLike,
+    resume: bool = False,
+    backend: str = 'inline',
+    workers: int = 1,
+    devices: tuple[int, ...] = (),
+    address: str | None = None,
+    watch=None,
+) -> list[Trial]:
+    """Run the search of a config.
+
+    Args:
+        config: Its file.
+        work_dir: For everything that the search writes.
+        resume: Go on with the search in ``work_dir``; a new one starts if there is none.
+        backend, workers, devices, address: See :func:`mmlight.nas.backends.make_backend`.
+        watch: Called after each generation with a :class:`Progress`.
+
+    Returns:
+        All trials.
+
+    Raises:
+        InputError: for a config that cannot work, and for a ``work_dir`` that holds a search which is not to be resumed
+            or is another one.
+    """
+    cfg = load_search(config)
+    work_dir = Path(work_dir)
+    if (work_dir / 'trials.jsonl').exists() and not resume:
+        raise InputError(f'--work-dir {work_dir}: holds a search already; --resume goes on with it')
+    space = make_space(cfg)
+    sampler = build('sampler', cfg.sampler, SAMPLERS, space)
+    options = dict(cfg.objective)
+    options['config'] = str(find_config(options['config']))
+    objective = build('objective', options, OBJECTIVES, space)
+    work_dir.mkdir(parents=True, exist_ok=True)
+    cfg.dump(work_dir / 'search.py')
+    identity = {section: _plain(cfg[section]) for section in SECTIONS}
+    place = make_backend(backend, objective, work_dir, workers, devices, address)
+    try:
+        driver = SearchDriver(
+            space,
+            sampler,
+            place,
+            work_dir,
+            cfg.trials,
+            cfg.get('batch_size', 20),
+            cfg.get('seed', 0),
+            cfg.get('max_samples'),
+            identity,
+            watch,
+        )
+    except BaseException:
+        place.close()
+        raise
+    return driver.run()
+
+
+def _plain(section) -> dict:
+    return section.to_dict() if hasattr(section, 'to_dict') else dict(section)
+
+
+def report_line(progress: Progress) -> str:
+    """One line about a generation."""
+    best = 'none' if progress.best is None else f'{progress.best:.4f}'
+    mean = 'none' if progress.mean is None else f'{progress.mean:.4f}'
+    minutes, seconds = divmod(round(progress.seconds_left), 60)
+    return (
+        f'generation {progress.generation}: best {best}, mean {mean}, {progress.evaluated} of {progress.trials} trials '
+        f'({progress.samples} sampled), {minutes} min {seconds:02d} s left'
+    )
