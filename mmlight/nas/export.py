@@ -62,7 +62,8 @@ def export(
     trials = ranked(log)
     if not 0 <= rank < len(trials):
         raise InputError(f'--rank {rank}: the search has {len(trials)} evaluated networks, the first is 0')
-    cfg = load_config(config or search.objective.config)
+    cfg = load_config(config or search.search.objective.config)
+    cfg.pop('search', None)
     space.apply(space.decode(trials[rank].choices), cfg)
     if stack is not None:
         _set(cfg, 'stack', stack, 'neck', ('stack_times', 'num_cells'))

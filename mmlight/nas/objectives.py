@@ -20,6 +20,7 @@ from mmlight.nas.spaces import SearchSpace
 def network_config(space: SearchSpace, choices: Choices, config: str | os.PathLike, options: dict | None = None):
     """The config with the network that the choices describe."""
     cfg = load_config(config, options)
+    cfg.pop('search', None)
     space.apply(space.decode(choices), cfg)
     return cfg
 
@@ -57,9 +58,9 @@ class MACs:
 class ProxyTraining:
     """Trains a network with an ordinary config, in a process of its own, and takes a metric of the last evaluation.
 
-    What is too large is not trained. With a target the reward is ``metric * (cost / target) ** exponent`` where the
-    cost
-    is above the target, the metric below (MnasNet, arXiv 1807.11626, Sec. 3).
+    What is too large is not trained. With a target of multiply-adds the reward is
+    ``metric * (multiply-adds / target) ** exponent`` above the target and the metric below (MnasNet, arXiv 1807.11626,
+    Sec. 3).
 
     Attributes:
         space: The space.

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from mmlight.engine.config import find_config
+from mmlight.engine.config import find_config, load_config
 from mmlight.errors import InputError
 from mmlight.nas.backends import make_backend
 from mmlight.nas.driver import Progress, SearchDriver, Trial
@@ -33,27 +33,29 @@ def build(kind: str, section: dict, known: dict, *arguments):
 
 
 def load_search(path: str | os.PathLike) -> Config:
-    """The config of a search.
+    """The ``search`` section of a config; the rest of the config is the proxy, unless the objective names another.
 
     Raises:
-        InputError: for a file that cannot be read, or without one of :data:`SECTIONS`.
+        InputError: for a file that cannot be read, or lacks the section or one of :data:`SECTIONS` in it.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f'config {path}: no such file')
-    try:
-        cfg = Config.fromfile(path)
-    except Exception as error:
-        raise InputError(f'config {path}: {type(error).__name__}: {error}') from error
-    missing = [section for section in (*SECTIONS, 'trials') if section not in cfg]
+    path = find_config(path)
+    cfg = load_config(path)
+    search = cfg.get('search')
+    if not isinstance(search, dict):
+        raise InputError(f'config {path}: defines no `search`')
+    missing = [section for section in (*SECTIONS, 'trials') if section not in search]
     if missing:
-        raise InputError(f'config {path}: defines no {missing[0]!r}')
+        raise InputError(f'config {path}: `search` defines no {missing[0]!r}')
+    unknown = set(search) - {*SECTIONS, 'trials', 'batch_size', 'seed', 'max_samples'}
+    if unknown:
+        raise InputError(f'config {path}: `search` has the unknown key {sorted(unknown)[0]!r}')
+    search.objective.setdefault('config', str(path))
     return cfg
 
 
 def make_space(cfg: Config):
     """The space of a search's config."""
-    return build('space', cfg.space, SPACES)
+    return build('search.space', cfg.search.space, SPACES)
 
 
 def run(
@@ -86,14 +88,13 @@ def run(
     work_dir = Path(work_dir)
     if (work_dir / 'trials.jsonl').exists() and not resume:
         raise InputError(f'--work-dir {work_dir}: holds a search already; --resume goes on with it')
-    space = make_space(cfg)
-    sampler = build('sampler', cfg.sampler, SAMPLERS, space)
-    options = dict(cfg.objective)
-    options['config'] = str(find_config(options['config']))
-    objective = build('objective', options, OBJECTIVES, space)
+    search, space = cfg.search, make_space(cfg)
+    sampler = build('search.sampler', search.sampler, SAMPLERS, space)
+    objective = build('search.objective', search.objective, OBJECTIVES, space)
     work_dir.mkdir(parents=True, exist_ok=True)
     cfg.dump(work_dir / 'search.py')
-    identity = {section: _plain(cfg[section]) for section in SECTIONS}
+    identity = {section: dict(search[section]) for section in SECTIONS}
+    identity['objective'].pop('config')  # its path may differ from machine to machine
     place = make_backend(backend, objective, work_dir, workers, devices, address)
     try:
         driver = SearchDriver(
@@ -101,10 +102,10 @@ def run(
             sampler,
             place,
             work_dir,
-            cfg.trials,
-            cfg.get('batch_size', 20),
-            cfg.get('seed', 0),
-            cfg.get('max_samples'),
+            search.trials,
+            search.get('batch_size', 20),
+            search.get('seed', 0),
+            search.get('max_samples'),
             identity,
             watch,
         )
@@ -112,10 +113,6 @@ def run(
         place.close()
         raise
     return driver.run()
-
-
-def _plain(section) -> dict:
-    return section.to_dict() if hasattr(section, 'to_dict') else dict(section)
 
 
 def report_line(progress: Progress) -> str:

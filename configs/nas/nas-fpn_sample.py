@@ -1,0 +1,31 @@
+# NAS-FPN's search on the built-in sample data set (`mmlight sample --out data/sample`), in minutes on two cores: a tiny
+# proxy (ShuffleNetV2 0.5x, one stack of 32 channels, 128x128, two epochs), 24 trials.
+_base_ = '../nas_fpn/retinanet_r18_nasfpn-3x64_sample.py'
+size = 128
+
+model = dict(
+    data_preprocessor=dict(pad_size_divisor=size),
+    backbone=dict(_delete_=True, type='mmlight.ShuffleNetV2', widen_factor=0.5, out_indices=(0, 1, 2)),
+    neck=dict(in_channels=[48, 96, 192], out_channels=32, stack_times=1),
+    bbox_head=dict(in_channels=32, feat_channels=32, stacked_convs=1),
+)
+train_pipeline = _base_.train_pipeline
+train_pipeline[5].update(scale=(size, size))
+test_pipeline = _base_.test_pipeline
+test_pipeline[1].update(scale=(size, size))
+train_dataloader = dict(batch_size=16, num_workers=0, persistent_workers=False, dataset=dict(pipeline=train_pipeline))
+val_dataloader = dict(num_workers=0, persistent_workers=False, dataset=dict(pipeline=test_pipeline))
+test_dataloader = val_dataloader
+max_epochs = 2
+train_cfg = dict(max_epochs=max_epochs, val_interval=max_epochs)
+param_scheduler = _base_.param_scheduler
+param_scheduler[0].update(end=10)
+param_scheduler[1].update(T_max=max_epochs)
+
+search = dict(
+    space=dict(type='NASFPNSpace'),
+    sampler=dict(type='RNNController'),
+    objective=dict(type='ProxyTraining', metric='coco/bbox_mAP_50'),
+    trials=24,
+    batch_size=8,
+)
