@@ -14,9 +14,8 @@ def best_so_far(trials: list[Trial]) -> list[Trial]:
     """The trials that were better than all before them."""
     found: list[Trial] = []
     for trial in trials:
-        if trial.reward is not None and trial.source == trial.number:
-            if not found or trial.reward > found[-1].reward:
-                found.append(trial)
+        if trial.source == trial.number and (not found or trial.reward > found[-1].reward):
+            found.append(trial)
     return found
 
 
@@ -70,7 +69,7 @@ def write(
         f'# Search in {Path(work_dir).name}',
         '',
         f'{type(space).__name__} ({space.size:.3g} networks, {len(space.decisions)} decisions), '
-        f'{log.events[0].get("sampler", "?")}, seed {log.events[0].get("seed", "?")}: {len(evaluated)} networks evaluated, '
+        f'{log.events[0]["sampler"]["type"]}, seed {log.events[0]["seed"]}: {len(evaluated)} networks evaluated, '
         f'{len(trials)} sampled, {len(log.of("dropped"))} dropped.',
         '',
         '![rewards, networks and entropy](curves.png)',
