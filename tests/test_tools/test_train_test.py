@@ -61,6 +61,7 @@ def test_two_processes_train_spinenet(tmp_path):
     assert load(latest_checkpoint(tmp_path / 'run'))['meta']['iter'] == 2
 
 
+@pytest.mark.long
 def test_spawned_workers(tmp_path):
     options = [*SHORT, 'env_cfg.mp_cfg.mp_start_method=spawn', 'train_dataloader.num_workers=1']
     done = run(sys.executable, TOOLS / 'train.py', project() / 'det_iter.py', '--work-dir', tmp_path, *options)
