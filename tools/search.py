@@ -1,4 +1,4 @@
-"""Search an architecture: `python tools/search.py configs/nas/nas-fpn_sample.py --backend local --workers 2`."""
+"""Search an architecture: `python tools/search.py configs/nas/nas-fpn_shufflenet-v2_sample.py --workers 2`."""
 
 import mmlight  # isort: skip
 

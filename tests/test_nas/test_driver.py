@@ -60,9 +60,10 @@ def summary(trials):
 
 def test_rewards_rise_and_everything_is_logged(tmp_path):
     seen = []
-    trials = driver(tmp_path, trials=160, watch=seen.append).run()
-    assert sum(t.source == t.number for t in trials) >= 160
+    trials = driver(tmp_path, trials=100, max_samples=400, watch=seen.append).run()
     assert seen[-1].best > 0.85
+    assert seen[-1].mean > seen[0].mean
+    assert seen[-1].samples == len(trials)
     log = TrialLog(tmp_path / 'trials.jsonl', {})
     assert summary(read_trials(log)) == summary(trials)
     assert log.of('generation')[-1]['entropy'] < log.of('generation')[0]['entropy']
@@ -189,6 +190,7 @@ def test_killed_twenty_times(tmp_path):
     assert len(done) == len(set(done))
 
 
+@pytest.mark.long
 def test_two_workers_are_nearly_twice_as_fast(tmp_path):
     def seconds(workers):
         pool = Processes(Sleeping(0.3), tmp_path / str(workers), workers)

@@ -1,5 +1,6 @@
 """A search as a user runs it: config, search, report, export, training of what was found."""
 
+import random
 import runpy
 import subprocess
 import sys
@@ -18,16 +19,16 @@ from mmlight.nas.report import write
 from mmlight.nas.search import make_space
 
 ROOT = Path(__file__).parents[2]
-CONFIG = ROOT / 'configs' / 'nas' / 'nas-fpn_sample.py'
+CONFIG = ROOT / 'configs' / 'nas' / 'nas-fpn_shufflenet-v2_sample.py'
 
 
 def config(path: Path, **changes) -> Path:
     sections = dict(
         space=dict(type='NASFPNSpace'),
-        sampler=dict(type='RegularizedEvolution', population=8, tournament=3),
+        sampler=dict(type='RegularizedEvolution', population=6, tournament=3),
         objective=dict(type='MACs', target=60e6, shape=(128, 128)),
-        trials=24,
-        batch_size=8,
+        trials=12,
+        batch_size=6,
     )
     sections.update(changes)
     path.write_text(f'_base_ = {str(CONFIG)!r}\nsearch = dict(_delete_=True, **{sections!r})\n')
@@ -43,8 +44,8 @@ def test_analytic_search(tmp_path, capsys, monkeypatch):
         search.run(path, tmp_path / 'run')
     assert [t.choices for t in search.run(path, tmp_path / 'run', resume=True)] == [t.choices for t in trials]
 
-    report = write(tmp_path / 'run', top=3, shape=(128, 128), latency=True).read_text()
-    assert report.count('\n| ') == 4
+    report = write(tmp_path / 'run', top=2, shape=(128, 128), latency=True).read_text()
+    assert report.count('\n| ') == 3
     assert f'{best.metrics["parameters"]:,}' in report
     for picture in ('curves.png', 'graphs.png'):
         assert (tmp_path / 'run' / 'report' / picture).stat().st_size > 5000
@@ -86,7 +87,7 @@ def test_wrong_metric_and_too_large(tmp_path):
     with pytest.raises(InputError, match='shape is needed'):
         ProxyTraining(space, str(CONFIG), max_macs=1e6)
     objective = ProxyTraining(space, str(CONFIG), max_macs=1e6, shape=(128, 128))
-    found = objective(space.sample(__import__('random').Random(0)), tmp_path)
+    found = objective(space.sample(random.Random(0)), tmp_path)
     assert (found['reward'], found['error']) == (0.0, 'too large')
 
 
