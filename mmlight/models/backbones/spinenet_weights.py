@@ -18,7 +18,7 @@ PUBLISHED = ('49S', '49S-ep256', '49', '96', '143', '190')
 NORM = {'weight': 'gamma', 'bias': 'beta', 'running_mean': 'moving_mean', 'running_var': 'moving_variance'}
 DIFFERENCES = {
     'tensorflow': dict(pool_rule='single', act_cfg=dict(type='SiLU')),
-    'pytorch': dict(pool_rule='single', endpoint_act=False, norm_cfg=dict(type='BN', eps=1e-5)),
+    'pytorch': dict(pool_rule='single', endpoint_act=False),
 }
 """Arguments of :class:`SpineNet` that compute what the source computes. TensorFlow's protocol B uses ReLU."""
 

@@ -13,7 +13,10 @@ TABLE = [(2, 1, 0, 1), (4, 0, 0, 1), (3, 1, 2, 3), (4, 1, 2, 4), (6, 0, 3, 5), (
 
 def conv_norm(inputs, outputs, kernel, stride=1):
     return nn.ModuleDict(
-        dict(conv=nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False), bn=nn.BatchNorm2d(outputs))
+        dict(
+            conv=nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False),
+            bn=nn.BatchNorm2d(outputs, eps=1e-3),
+        )
     )
 
 
@@ -30,10 +33,12 @@ class Block(nn.Module):
             shapes = [(inputs, width, 3), (width, width, 3)]
         for i, (inp, out, kernel) in enumerate(shapes, 1):
             setattr(self, f'conv{i}', nn.Conv2d(inp, out, kernel, 1, kernel // 2, bias=False))
-            setattr(self, f'bn{i}', nn.BatchNorm2d(out))
+            setattr(self, f'bn{i}', nn.BatchNorm2d(out, eps=1e-3))
         self.count = len(shapes)
         if inputs != shapes[-1][1]:
-            self.downsample = nn.Sequential(nn.Conv2d(inputs, 4 * width, 1, bias=False), nn.BatchNorm2d(4 * width))
+            self.downsample = nn.Sequential(
+                nn.Conv2d(inputs, 4 * width, 1, bias=False), nn.BatchNorm2d(4 * width, eps=1e-3)
+            )
 
     def forward(self, x):
         shortcut = self.downsample(x) if hasattr(self, 'downsample') else x
