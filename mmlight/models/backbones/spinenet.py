@@ -247,11 +247,22 @@ class SpineNet(Backbone):
         endpoint = known.endpoint_channels if endpoint_channels is None else endpoint_channels
         table = known.table if blocks is None else parse_table(blocks, stem)
         graph = table.graph(prune=True)
+        if not out_levels or list(out_levels) != sorted(set(out_levels)):
+            raise InputError(f'SpineNet: out_levels must be ascending levels, at least one, got {list(out_levels)}')
         missing = sorted(set(out_levels) - set(graph.output_levels))
         if missing:
             raise InputError(
                 f'SpineNet: out_levels asks for level {missing[0]}, the table gives {list(graph.output_levels)}'
             )
+        unbuilt = sorted({level for level in graph.levels if level not in BASE_CHANNELS})
+        unknown = sorted({block.kind for block in table.blocks if block.kind not in EXPANSION})
+        if unbuilt or unknown:
+            raise InputError(
+                f'SpineNet: blocks must be of levels {list(BASE_CHANNELS)} and kinds {list(EXPANSION)}, got '
+                f'{unbuilt or unknown}'
+            )
+        if endpoint < 1:
+            raise InputError(f'SpineNet: endpoint_channels must be at least 1, got {endpoint}')
         if repeats < 1:
             raise InputError(f'SpineNet: block_repeats must be at least 1, got {repeats}')
         widths = {level: int(base * scale) for level, base in BASE_CHANNELS.items()}
