@@ -1,15 +1,10 @@
 # Setting S on the built-in sample data set (`mmlight sample`), from scratch, in minutes on a CPU.
 _base_ = [
     '../_base_/models/light_head_rcnn.py',
-    '../_base_/datasets/coco_small_320.py',
+    '../_base_/datasets/sample_320.py',
     '../_base_/schedules/adamw_epochs.py',
     '../_base_/default_runtime_det.py',
 ]
-data_root = 'data/sample/'
-metainfo = dict(
-    classes=('person', 'rider', 'car', 'bus', 'bicycle', 'traffic light', 'traffic sign'),
-    palette=[(220, 20, 60), (255, 0, 0), (0, 0, 142), (0, 60, 100), (119, 11, 32), (250, 170, 30), (220, 220, 0)],
-)
 
 model = dict(
     # a last stage of stride 16: 10 x 10 cells are too few for 7 x 7 bins
@@ -21,14 +16,6 @@ model = dict(
     train_cfg=dict(rpn=dict(allowed_border=-1), rpn_proposal=dict(nms_pre=1000, max_per_img=300)),
     test_cfg=dict(rpn=dict(nms_pre=1000, max_per_img=200)),
 )
-
-train_dataloader = dict(
-    dataset=dict(data_root=data_root, metainfo=metainfo, data_prefix=dict(img='leftImg8bit/train/'))
-)
-val_dataloader = dict(dataset=dict(data_root=data_root, metainfo=metainfo, data_prefix=dict(img='leftImg8bit/val/')))
-test_dataloader = val_dataloader
-val_evaluator = dict(ann_file=data_root + 'annotations/instances_val.json')
-test_evaluator = val_evaluator
 
 max_epochs = 12
 train_cfg = dict(max_epochs=max_epochs, val_interval=6)

@@ -2,15 +2,10 @@
 # proxy (ShuffleNetV2 0.5x, one stack of 32 channels, 128x128, two epochs), 24 trials.
 _base_ = [
     '../_base_/models/retinanet_r50_nasfpn.py',
-    '../_base_/datasets/coco_small_320.py',
+    '../_base_/datasets/sample_320.py',
     '../_base_/schedules/adamw_epochs.py',
     '../_base_/default_runtime_det.py',
 ]
-data_root = 'data/sample/'
-metainfo = dict(
-    classes=('person', 'rider', 'car', 'bus', 'bicycle', 'traffic light', 'traffic sign'),
-    palette=[(220, 20, 60), (255, 0, 0), (0, 0, 142), (0, 60, 100), (119, 11, 32), (250, 170, 30), (220, 220, 0)],
-)
 size = 128
 
 model = dict(
@@ -34,20 +29,14 @@ train_dataloader = dict(
     batch_size=16,
     num_workers=0,
     persistent_workers=False,
-    dataset=dict(
-        data_root=data_root, metainfo=metainfo, data_prefix=dict(img='leftImg8bit/train/'), pipeline=train_pipeline
-    ),
+    dataset=dict(pipeline=train_pipeline),
 )
 val_dataloader = dict(
     num_workers=0,
     persistent_workers=False,
-    dataset=dict(
-        data_root=data_root, metainfo=metainfo, data_prefix=dict(img='leftImg8bit/val/'), pipeline=test_pipeline
-    ),
+    dataset=dict(pipeline=test_pipeline),
 )
 test_dataloader = val_dataloader
-val_evaluator = dict(ann_file=data_root + 'annotations/instances_val.json')
-test_evaluator = val_evaluator
 
 max_epochs = 2
 train_cfg = dict(max_epochs=max_epochs, val_interval=max_epochs)

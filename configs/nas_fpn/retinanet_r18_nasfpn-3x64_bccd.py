@@ -2,12 +2,10 @@
 # the folder that holds bccd/.
 _base_ = [
     '../_base_/models/retinanet_r50_nasfpn.py',
-    '../_base_/datasets/coco_small_320.py',
+    '../_base_/datasets/bccd_320.py',
     '../_base_/schedules/adamw_epochs.py',
     '../_base_/default_runtime_det.py',
 ]
-data_root = '{{$MMLIGHT_DATA:../shared/data}}/bccd/'
-metainfo = dict(classes=('RBC', 'WBC', 'Platelets'))
 size = 256
 
 model = dict(
@@ -25,15 +23,11 @@ model = dict(
 
 train_pipeline = _base_.train_pipeline
 train_pipeline[5].update(scale=(size, size))
-# cells have no up and down
-train_pipeline[6].update(prob=[0.25, 0.25, 0.25], direction=['horizontal', 'vertical', 'diagonal'])
 test_pipeline = _base_.test_pipeline
 test_pipeline[1].update(scale=(size, size))
-train_dataloader = dict(dataset=dict(data_root=data_root, metainfo=metainfo, pipeline=train_pipeline))
-val_dataloader = dict(dataset=dict(data_root=data_root, metainfo=metainfo, pipeline=test_pipeline))
+train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
+val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader
-val_evaluator = dict(ann_file=data_root + 'annotations/instances_val.json')
-test_evaluator = val_evaluator
 
 max_epochs = 12
 train_cfg = dict(max_epochs=max_epochs, val_interval=4)

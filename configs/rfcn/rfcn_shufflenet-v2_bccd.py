@@ -2,12 +2,10 @@
 # that holds bccd/.
 _base_ = [
     '../_base_/models/rfcn.py',
-    '../_base_/datasets/coco_small_320.py',
+    '../_base_/datasets/bccd_320.py',
     '../_base_/schedules/adamw_epochs.py',
     '../_base_/default_runtime_det.py',
 ]
-data_root = '{{$MMLIGHT_DATA:../shared/data}}/bccd/'
-metainfo = dict(classes=('RBC', 'WBC', 'Platelets'))
 
 model = dict(
     # up to stride 16, for RPN and RoIs: the 10 x 10 cells of the last stage are too few for 7 x 7 bins
@@ -25,15 +23,6 @@ model = dict(
         rcnn=dict(nms=dict(iou_threshold=0.5)),
     ),
 )
-
-# cells have no up and down
-train_pipeline = _base_.train_pipeline
-train_pipeline[6].update(prob=[0.25, 0.25, 0.25], direction=['horizontal', 'vertical', 'diagonal'])
-train_dataloader = dict(dataset=dict(data_root=data_root, metainfo=metainfo, pipeline=train_pipeline))
-val_dataloader = dict(dataset=dict(data_root=data_root, metainfo=metainfo))
-test_dataloader = val_dataloader
-val_evaluator = dict(ann_file=data_root + 'annotations/instances_val.json')
-test_evaluator = val_evaluator
 
 max_epochs = 30
 train_cfg = dict(max_epochs=max_epochs, val_interval=15)
