@@ -106,6 +106,21 @@ def test_config_is_the_table(name):
     assert tuple(train[2].scale) == tuple(train[3].crop_size) == tuple(test[1].scale) == (size, size)
 
 
+def test_imagenet_weights_fit(tmp_path):
+    """What comes from mmpretrain has the keys of mmdet's class with its last convolution."""
+    source = MODELS.build(dict(type='EfficientNet', arch='b0'))
+    keys = source.state_dict().keys()
+    assert {'layers.0.conv.weight', 'layers.1.0.se.conv1.conv.bias', 'layers.5.4.linear_conv.bn.running_var'} <= keys
+    content = {f'backbone.{key}': torch.randn_like(value.float()) for key, value in source.state_dict().items()}
+    torch.save(dict(state_dict=content), tmp_path / 'b0.pth')
+    cfg = config('d0').model.backbone
+    cfg.init_cfg.checkpoint = str(tmp_path / 'b0.pth')
+    backbone = MODELS.build(cfg)
+    backbone.init_weights()
+    for key, value in backbone.state_dict().items():
+        assert torch.equal(value.float(), content[f'backbone.{key}'].to(value.dtype).float()), key
+
+
 def test_formulas():
     """Sec. 4.2 against the table: what is rounded, and where the table departs."""
     for phi in range(7):
@@ -218,7 +233,9 @@ def test_focal_loss_and_box_loss():
 
 
 def test_initial_predictions():
-    network = build(config('d0'))
+    cfg = config('d0')
+    del cfg.model.backbone.init_cfg  # a download
+    network = build(cfg)
     network.init_weights()
     assert torch.allclose(network.bbox_head.cls_pred.pw.bias, torch.tensor(-4.59512), atol=1e-4)
     assert network.bbox_head.reg_pred.pw.bias.abs().max() == 0
