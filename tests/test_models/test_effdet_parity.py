@@ -1,6 +1,5 @@
 """EfficientDet against the package effdet: the same outputs with the same random weights (TensorFlow-ported models)."""
 
-import importlib.util
 from pathlib import Path
 
 import pytest
@@ -9,7 +8,7 @@ from mmdet.registry import TASK_UTILS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from mmlight.analysis.effdet_reference import effdet_model, import_effdet
+from mmlight.analysis.effdet_reference import effdet_model
 from mmlight.models.det.efficientdet_scaling import EFFICIENTDETS
 from mmlight.models.det.efficientdet_weights import convert, reorder_boxes
 from mmlight.registry import MODELS
@@ -17,13 +16,6 @@ from mmlight.registry import MODELS
 CONFIGS = Path(__file__).parents[2] / 'configs' / 'efficientdet'
 IN_CI = ('d0', 'd1', 'lite0')
 MODEL_NAMES = [name if name in IN_CI else pytest.param(name, marks=pytest.mark.long) for name in EFFICIENTDETS]
-
-
-@pytest.fixture(scope='module')
-def effdet():
-    if importlib.util.find_spec('effdet') is None:
-        pytest.skip('the package effdet is not installed (pip install -e .[tests])')
-    return import_effdet()
 
 
 def ours(name: str, weights: dict[str, torch.Tensor]) -> torch.nn.Module:
