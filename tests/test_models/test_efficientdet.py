@@ -84,12 +84,13 @@ def test_published_size_and_cost(name):
     assert sum(map(len, heads.prior_generator.grid_priors(sizes, device='cpu'))) == anchors
 
 
-def test_redundant_biases():
-    """Without the biases before norms, 90 classes: 3 877 763 (D0)."""
-    model = config('d0').model
+@pytest.mark.parametrize(('name', 'total'), [('d0', 3_877_763), ('d1', 6_622_026)])
+def test_redundant_biases(name, total):
+    """Without the biases before norms, 90 classes."""
+    model = config(name).model
     model.neck.conv_bias = False
     model.bbox_head.update(conv_bias=False, num_classes=90)
-    assert count(MODELS.build(model)) == 3_877_763
+    assert count(MODELS.build(model)) == total
 
 
 @pytest.mark.parametrize('name', FIGURES)
