@@ -14,14 +14,29 @@ import pytest
 import mmlight  # noqa: F401  (installs the compatibility layer)
 
 
+def need(package: str) -> None:
+    """Skip the test where a package of the extra `tests` is missing; fail where tools/run_tests.sh installed them."""
+    if find_spec(package) is None:
+        stop = pytest.fail if 'MMLIGHT_TESTS_EXTRA' in os.environ else pytest.skip
+        stop(f'the package {package} is not installed (pip install -e .[tests])')
+
+
+@pytest.fixture(scope='session')
+def effdet():
+    """The package effdet."""
+    from mmlight.analysis.effdet_reference import import_effdet
+
+    need('effdet')
+    return import_effdet()
+
+
 @pytest.fixture(scope='session')
 def torchvision_models():
     """torchvision's classification networks."""
     from mmlight.analysis.effdet_reference import import_effdet
     from mmlight.errors import InputError
 
-    if find_spec('torchvision') is None:
-        pytest.skip('the package torchvision is not installed (pip install -e .[tests])')
+    need('torchvision')
     with suppress(InputError):  # declares the operators that a torchvision for another torch misses
         import_effdet()
     return import_module('torchvision.models')

@@ -8,5 +8,6 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 python=$(bash tools/setup_env.sh tests)
+export MMLIGHT_TESTS_EXTRA=1   # the packages that the tests compare with are there: a test that misses one fails
 # two workers and more; each imports torch and the libraries, so no more than four
 exec "$python" -m pytest -n auto --maxprocesses 4 --dist loadfile "$@"

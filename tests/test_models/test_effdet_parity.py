@@ -1,6 +1,7 @@
 """EfficientDet against the package effdet: the same outputs with the same random weights (TensorFlow-ported models)."""
 
-import importlib.util
+import sys
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import pytest
@@ -9,21 +10,15 @@ from mmdet.registry import TASK_UTILS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from mmlight.analysis.effdet_reference import effdet_model, import_effdet
+from mmlight.analysis.effdet_reference import effdet_model
 from mmlight.models.det.efficientdet_scaling import EFFICIENTDETS
 from mmlight.models.det.efficientdet_weights import convert, reorder_boxes
 from mmlight.registry import MODELS
 
-CONFIGS = Path(__file__).parents[2] / 'configs' / 'efficientdet'
+ROOT = Path(__file__).parents[2]
+CONFIGS = ROOT / 'configs' / 'efficientdet'
 IN_CI = ('d0', 'd1', 'lite0')
 MODEL_NAMES = [name if name in IN_CI else pytest.param(name, marks=pytest.mark.long) for name in EFFICIENTDETS]
-
-
-@pytest.fixture(scope='module')
-def effdet():
-    if importlib.util.find_spec('effdet') is None:
-        pytest.skip('the package effdet is not installed (pip install -e .[tests])')
-    return import_effdet()
 
 
 def ours(name: str, weights: dict[str, torch.Tensor]) -> torch.nn.Module:
@@ -100,3 +95,23 @@ def test_the_same_anchors_as_effdet(name, size, effdet):
     generator = TASK_UTILS.build({**options, 'type': 'mmlight.AspectPairAnchorGenerator'})
     maps = [tuple(-(-side // 2 ** (level + 3)) for side in size) for level in range(generator.num_levels)]
     assert torch.allclose(torch.cat(generator.grid_priors(maps, device='cpu')), expected, rtol=0, atol=2e-4)
+
+
+def test_the_benchmark_does_not_time_networks_that_differ(effdet, monkeypatch, capsys):
+    spec = spec_from_file_location('benchmark', ROOT / 'tools' / 'analysis_tools' / 'benchmark_efficientdet.py')
+    benchmark = module_from_spec(spec)
+    spec.loader.exec_module(benchmark)
+    same = benchmark.our_model
+
+    def another(name, theirs):
+        model = same(name, theirs)
+        with torch.no_grad():
+            model.bbox_head.cls_pred.pw.bias += 0.01
+        return model
+
+    monkeypatch.setattr(benchmark, 'our_model', another)
+    monkeypatch.setattr(sys, 'argv', ['benchmark_efficientdet.py', '--size', '128', '--repeats', '1'])
+    message = r'^error: an output differs from effdet by .* of its level, more than 1e-05$'
+    with pytest.raises(SystemExit, match=message):
+        benchmark.main()
+    assert ' ms' not in capsys.readouterr().out
