@@ -102,6 +102,10 @@ class FeatureGraph:
         first = len(self.inputs)
         return tuple((source, first + i) for i, node in enumerate(self.nodes) for source in node.sources)
 
+    def needed(self, outputs: Iterable[int]) -> set[int]:
+        """The features that must be computed for some of them to come out, these among them."""
+        return needed(self.nodes, len(self.inputs), outputs)
+
     def name(self, index: int) -> str:
         """How messages and drawings call a feature: ``P5`` for an input, ``P5.2`` for the second node on level 5."""
         if index < len(self.inputs):
@@ -130,6 +134,15 @@ class FeatureGraph:
             raise InputError(f'feature graph: needs a dict with inputs, nodes and outputs, got {found}')
         nodes = tuple(_node(position, node) for position, node in enumerate(_sequence('nodes', content['nodes'])))
         return cls(content['inputs'], nodes, content['outputs'])
+
+
+def needed(nodes: Sequence[Node], num_inputs: int, outputs: Iterable[int]) -> set[int]:
+    """As :meth:`FeatureGraph.needed`, for nodes that are no graph yet."""
+    found = set(outputs)
+    for index in range(num_inputs + len(nodes) - 1, num_inputs - 1, -1):
+        if index in found:
+            found |= set(nodes[index - num_inputs].sources)
+    return found
 
 
 def _node(position: int, content: Mapping | Sequence | Node) -> Node:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from mmlight.errors import InputError
-from mmlight.graphs.feature_graph import FeatureGraph, Node
+from mmlight.graphs.feature_graph import FeatureGraph, Node, needed
 
 KINDS = ('bottleneck', 'residual', 'mbconv')
 
@@ -84,12 +84,10 @@ class ScalePermuted:
 
 
 def _prune(stem: tuple[int, ...], nodes: list[Node], outputs: list[int]) -> tuple[tuple, list[Node], list[int]]:
-    count, needed = len(stem), set(outputs)
-    for index in range(count + len(nodes) - 1, count - 1, -1):
-        if index in needed:
-            needed |= set(nodes[index - count].sources)
-    stem = stem[: max((index + 1 for index in needed if index < count), default=count)]
-    kept = [*range(len(stem)), *(index for index in range(count, count + len(nodes)) if index in needed)]
+    count = len(stem)
+    alive = needed(nodes, count, outputs)
+    stem = stem[: max((index + 1 for index in alive if index < count), default=count)]
+    kept = [*range(len(stem)), *(index for index in range(count, count + len(nodes)) if index in alive)]
     new = {old: index for index, old in enumerate(kept)}
     pruned = [
         replace(

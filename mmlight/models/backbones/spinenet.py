@@ -195,7 +195,8 @@ class SpineNet(Backbone):
         blocks: A table instead of the one of ``arch``: ``(level, kind, inputs, output)`` for each block, the stem's
             blocks counted first.
         stem: Levels of the stem's blocks, for ``blocks``.
-        out_levels: Levels to return, a part of the table's output levels.
+        out_levels: Levels to return, a part of the table's output levels. Blocks that only the others need are not
+            built; those that remain keep their names and their part of the stochastic depth.
         filter_scale, block_repeats, alpha, endpoint_channels: Other values than those of ``arch``.
         pool_rule: ``'repeat'``: pools of stride 2; ``'single'``: one pool, as tensorflow/tpu.
         endpoint_act: Activation after the last convolutions, as the authors'; PyTorch ports have none.
@@ -279,7 +280,10 @@ class SpineNet(Backbone):
 
         self.stem = nn.Sequential(layers.conv(3, 64, 7, stride=2), nn.MaxPool2d(3, 2, 1))
         groups, width, level = [], 64, 2
-        for own_level, own_base in zip(graph.inputs, base, strict=False):
+        outputs = [graph.outputs[graph.output_levels.index(level)] for level in out_levels]
+        needed = graph.needed(outputs)
+        last_of_stem = max(index for index in needed if index < len(graph.inputs))
+        for own_level, own_base in zip(graph.inputs[: last_of_stem + 1], base, strict=False):
             groups.append(self._group('bottleneck', width, own_base, repeats, 2 ** (own_level - level), layers))
             width, level = own_base * EXPANSION['bottleneck'], own_level
         self.stem_blocks = nn.ModuleList(groups)
@@ -294,12 +298,9 @@ class SpineNet(Backbone):
             group = self._group(kinds[target], channels[target], base[target], repeats, 1, layers, rate, dropblock)
             return nn.Sequential(layers.act(), group)
 
-        self.blocks = GraphExecutor(graph, edge, lambda target: build_merge('sum', (), 0), block)
-        self.used = tuple(graph.output_levels.index(level) for level in out_levels)
-        self.endpoints = nn.ModuleList(
-            layers.conv(channels[graph.outputs[i]], endpoint, 1, act=endpoint_act) for i in self.used
-        )
-        self.out_channels = (endpoint,) * len(self.used)
+        self.blocks = GraphExecutor(graph, edge, lambda target: build_merge('sum', (), 0), block, outputs)
+        self.endpoints = nn.ModuleList(layers.conv(channels[i], endpoint, 1, act=endpoint_act) for i in outputs)
+        self.out_channels = (endpoint,) * len(outputs)
         self.out_strides = tuple(2**level for level in out_levels)
 
     @staticmethod
@@ -328,5 +329,5 @@ class SpineNet(Backbone):
         for group in self.stem_blocks:
             x = group(x)
             features.append(x)
-        pyramid = self.blocks(features)
-        return tuple(endpoint(pyramid[i]) for i, endpoint in zip(self.used, self.endpoints, strict=True))
+        features += [None] * (len(self.graph.inputs) - len(features))
+        return tuple(endpoint(x) for endpoint, x in zip(self.endpoints, self.blocks(features), strict=True))

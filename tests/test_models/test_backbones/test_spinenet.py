@@ -69,6 +69,32 @@ def test_no_dead_parameter(arch):
     assert [name for name, p in network.named_parameters() if p.grad is None] == []
 
 
+@pytest.mark.parametrize(('levels', 'built'), [((3, 4, 5), 13), ((3,), 10), ((6, 7), 14), ((4, 6), 13)])
+def test_levels_that_nobody_asks_for_are_not_built(levels, built):
+    """Of SpineNet-49: 15 and 16 feed only themselves, 13 only itself, 11 only 14 as a leftover."""
+    whole, part = small(drop_path_rate=0.2).eval(), small(drop_path_rate=0.2, out_levels=levels).eval()
+    nodes = [(own, all_) for own, all_ in zip(part.blocks.nodes, whole.blocks.nodes, strict=True) if own is not None]
+    assert len(nodes) == built
+    assert all(own.block[1][0].drop_path.drop_prob == all_.block[1][0].drop_path.drop_prob for own, all_ in nodes)
+    state = {name: value for name, value in whole.state_dict().items() if not name.startswith('endpoints')}
+    missing, _ = part.load_state_dict(state, strict=False)
+    assert all(name.startswith('endpoints') for name in missing)
+    for i, level in enumerate(levels):
+        part.endpoints[i].load_state_dict(whole.endpoints[level - 3].state_dict())
+    image = torch.randn(2, 3, 130, 257)
+    with torch.no_grad():
+        assert all(map(torch.equal, part(image), [whole(image)[level - 3] for level in levels]))
+    sum(x.mean() for x in part.train()(image)).backward()
+    assert [name for name, p in part.named_parameters() if p.grad is None] == []
+
+
+def test_a_stem_that_a_part_of_the_levels_does_not_need_is_not_built():
+    network = small(blocks=[(3, 'bottleneck', [0], True), (4, 'bottleneck', [1], True)], out_levels=(3,))
+    assert len(network.stem_blocks) == 1
+    network(torch.randn(2, 3, 64, 64))[0].mean().backward()
+    assert all(p.grad is not None for p in network.parameters())
+
+
 def test_stochastic_depth():
     network = small(drop_path_rate=0.2)
     rates = [node.block[1][0].drop_path.drop_prob for node in network.blocks.nodes]
