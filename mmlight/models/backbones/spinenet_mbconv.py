@@ -90,7 +90,8 @@ class SpineNetMBConv(Backbone):
     ):
         graph = SPINENET_MOBILE.graph()
         super().__init__(range(len(graph.outputs)), frozen_stages, norm_eval, init_cfg)
-        if arch not in ARCHITECTURES:
+        self.check_frozen_stages(2)
+        if not isinstance(arch, str) or arch not in ARCHITECTURES:
             raise InputError(f'SpineNetMBConv: arch must be one of {list(ARCHITECTURES)}, got {arch!r}')
         self.graph = graph
         scale, endpoint = ARCHITECTURES[arch].filter_scale, ARCHITECTURES[arch].endpoint_channels

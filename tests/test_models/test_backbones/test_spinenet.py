@@ -115,7 +115,7 @@ def test_dropblock():
 
 def test_a_table_from_a_config():
     blocks = [(3, 'bottleneck', [0, 1]), (4, 'residual', [2]), (4, 'bottleneck', [2, 3], True),
-              dict(level=3, kind='bottleneck', inputs=[2, 4], output=True)]  # fmt: skip
+              dict(output=True, inputs=[2, 4], kind='bottleneck', level=3)]  # fmt: skip
     network = small(blocks=blocks, out_levels=(3, 4)).eval()
     assert network.out_strides == (8, 16)
     assert [tuple(x.shape) for x in network(torch.randn(1, 3, 65, 65))] == [(1, 8, 9, 9), (1, 8, 5, 5)]
@@ -169,10 +169,32 @@ def test_onnx_runtime(shape, tmp_path):
         (dict(filter_scale=0.01), 'filter_scale 0.01 with alpha 0.5 leaves a convolution without a channel'),
         (dict(pool_rule='max'), "pool_rule must be 'repeat' or 'single', got 'max'"),
         (dict(out_levels=(3, 3)), r'out_levels must be ascending levels, at least one, got \[3, 3\]'),
-        (dict(endpoint_channels=0), 'endpoint_channels must be at least 1, got 0'),
+        (dict(endpoint_channels=0), 'endpoint_channels must be an integer of at least 1, got 0'),
         (dict(blocks=[(3, 'mbconv', [0, 1], True)], out_levels=(3,)), r'kinds .* got \[.mbconv.\]'),
-        (dict(block_repeats=0), 'block_repeats must be at least 1, got 0'),
-        (dict(blocks=[(3, 'bottleneck')]), r'block 2 must be \(level, kind, inputs, output\), got'),
+        (dict(block_repeats=0), 'block_repeats must be an integer of at least 1, got 0'),
+        (dict(block_repeats=1.5), 'block_repeats must be an integer of at least 1, got 1.5'),
+        (dict(filter_scale='1'), "filter_scale must be a positive number, got '1'"),
+        (dict(alpha=0), 'alpha must be a positive number, got 0'),
+        (dict(drop_path_rate=1.0), 'drop_path_rate must be a number from 0 to below 1, got 1.0'),
+        (dict(drop_path_rate=-0.1), 'drop_path_rate must be a number from 0 to below 1, got -0.1'),
+        (dict(frozen_stages=3), r'frozen_stages must be within -1\.\.2, got 3'),
+        (dict(frozen_stages=None), r'frozen_stages must be within -1\.\.2, got None'),
+        (dict(arch=['49']), r"arch must be one of .* got \['49'\]"),
+        (dict(out_levels=3), 'out_levels must be a list, got 3'),
+        (dict(out_levels=(3, '4')), r"out_levels must be ascending levels, at least one, got \[3, '4'\]"),
+        (dict(blocks=[], stem=2), 'stem must be a list, got 2'),
+        (dict(blocks=[], stem=(3, 2)), r'stem must be ascending levels, at least one, got \[3, 2\]'),
+        (dict(blocks=[], stem=(1, 2)), r'stem must not begin below level 2, got \[1, 2\]'),
+        (dict(blocks=3), 'blocks must be a list, got 3'),
+        (dict(blocks=[3]), r'block 2 must be a dict with level, kind, inputs and optionally output, .*, got 3'),
+        (
+            dict(blocks=[(3, 'bottleneck')]),
+            r'block 2 must be a dict with level, kind, inputs and optionally output, or',
+        ),
+        (dict(blocks=[dict(level=3, kind='bottleneck', input=[0])]), r"block 2 must be .*, got .*'input': \[0\]"),
+        (dict(blocks=[(3, 'bottleneck', 1)]), 'block 2: inputs must be a list, got 1'),
+        (dict(blocks=[(3.0, 'bottleneck', [1])]), 'block 2: level must be of type int, got 3.0'),
+        (dict(blocks=[(3, 'bottleneck', [1], 'no')]), "block 2: output must be of type bool, got 'no'"),
         (dict(blocks=[(3, 'bottleneck', [0, 2], True)]), r'block 2 \(level 3\): inputs must be earlier blocks'),
     ],
 )
