@@ -154,3 +154,20 @@ def test_level_mean():
 def test_activation_of_the_head():
     head = build(config('retinanet_spinenet-49_8xb32-crop640-500e_coco')).bbox_head
     assert {type(conv.activate) for level in head.cls_convs for conv in level} == {nn.SiLU}
+
+
+@pytest.mark.parametrize(
+    ('name', 'rate'),
+    [('49s_8xb32-crop640', 0.2), ('143_8xb32-crop1280', 0.16), ('mobile-49_8xb32-crop384', 0.2)],
+)
+def test_protocol_c(name, rate):
+    """Spinenet spec 3.1: 500 epochs, the rate divided by 10 at 470 and 490, swish everywhere, stochastic depth."""
+    cfg = config(f'retinanet_spinenet-{name}-500e_coco')
+    assert cfg.train_cfg.max_epochs == 500
+    assert cfg.param_scheduler[1].milestones == [470, 490]
+    assert cfg.model.backbone.drop_path_rate == rate
+    with torch.device('meta'):
+        network = build(cfg)
+    kinds = {name: type(module) for name, module in network.named_modules() if isinstance(module, (nn.ReLU, nn.SiLU))}
+    kinds.pop('bbox_head.relu', None)  # of mmdet's class, not called
+    assert set(kinds.values()) == {nn.SiLU}
