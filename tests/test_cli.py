@@ -87,6 +87,20 @@ BAD = [
     (OPTION + ['model.backbone.depth=17'], 'invalid depth 17'),
     (OPTION + ['train_cfg.max_epoch=4'], "unexpected keyword argument 'max_epoch'"),
     (OPTION + ['optim_wrapper.optimizer.lr=-1'], 'Invalid learning rate: -1'),
+    # levels
+    (
+        [
+            'train',
+            'retinanet_spinenet-49s_sample',
+            '--work-dir',
+            '{tmp}/work',
+            '--cfg-options',
+            'data_check=off',
+            'model.bbox_head.anchor_generator.strides=[4,8,16,32,64]',
+        ],
+        'model.bbox_head: anchors of strides [4, 8, 16, 32, 64] do not fit: the model has no neck, and '
+        "SpineNet's maps have strides [8, 16, 32, 64, 128]",
+    ),
     # data
     (OPTION + ['model.bbox_head.num_classes=5'], 'model.bbox_head.num_classes is 5, but'),
     (OPTION + ['train_dataloader.dataset.ann_file=gone.json'], 'gone.json'),

@@ -13,6 +13,7 @@ from mmlight.analysis.complexity import build
 from mmlight.datasets.coco_folder import iter_class_counts
 from mmlight.datasets.sample import generate
 from mmlight.engine.config import load_config
+from mmlight.engine.strides import check_strides
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = sorted(path for path in (ROOT / 'configs').rglob('*.py') if '_base_' not in path.parts)
@@ -42,7 +43,9 @@ def test_parses_and_builds_from_its_own_bases(path):
     cfg = load_config(path)  # looks every `type` up
     assert 'mmlight' in cfg.custom_imports.imports
     assert any(hook.type == 'NumClassCheckHook' for hook in cfg.custom_hooks) or cfg.default_scope == 'mmseg'
-    assert sum(p.numel() for p in build(cfg).parameters()) > 0
+    model = build(cfg)
+    assert sum(p.numel() for p in model.parameters()) > 0
+    check_strides(model)
     for line in re.findall(r"""_base_\s*=[^=]*?::""", path.read_text()):
         pytest.fail(f'base of another package: {line}')
 

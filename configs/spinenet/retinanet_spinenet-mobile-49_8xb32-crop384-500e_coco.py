@@ -9,7 +9,9 @@ size = 384
 
 model = dict(
     data_preprocessor=dict(pad_size_divisor=size),
-    backbone=dict(_delete_=True, type='mmlight.SpineNetMBConv', arch='49', norm_cfg=_base_.norm_cfg),
+    backbone=dict(
+        _delete_=True, type='mmlight.SpineNetMBConv', arch='49', drop_path_rate=0.2, norm_cfg=_base_.norm_cfg
+    ),
     bbox_head=dict(
         _delete_=True,
         type='mmlight.EfficientDetHead',

@@ -25,6 +25,7 @@ from mmlight.datasets import LoadImage
 from mmlight.engine import checkpoint as ckpt
 from mmlight.engine.config import explain, load_config, one_line
 from mmlight.engine.progress import track
+from mmlight.engine.strides import check_strides
 from mmlight.engine.training import use_device
 from mmlight.errors import InputError
 
@@ -126,6 +127,7 @@ def build_model(cfg: Config, weights: str | os.PathLike | None) -> tuple[nn.Modu
         model = MODELS.build(dict(cfg.model))
     except (TypeError, KeyError, ValueError, AssertionError) as error:
         raise explain(error, cfg) from error
+    check_strides(model)
     if content is None:
         print_log(NO_WEIGHTS, 'current', logging.WARNING)
         model.init_weights()

@@ -19,6 +19,7 @@ from mmlight.datasets.coco_folder import use_coco_folder
 from mmlight.engine import checkpoint as ckpt
 from mmlight.engine.config import explain, load_config
 from mmlight.engine.progress import ProgressBar
+from mmlight.engine.strides import check_strides
 from mmlight.errors import InputError
 
 LAUNCHER_NEEDS = {
@@ -154,6 +155,7 @@ def build_runner(cfg: Config, job: str) -> Runner:
         raise InputError(f'--work-dir {cfg.work_dir}: cannot be created ({error.strerror})') from error
     try:
         runner = Runner.from_cfg(cfg) if 'runner_type' not in cfg else RUNNERS.build(cfg)
+        check_strides(_plain_model(runner))
         if job == 'train':
             runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
             loops = runner.train_loop, runner.val_loop  # reading them builds them

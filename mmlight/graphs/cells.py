@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from mmlight.errors import InputError
+from mmlight.graphs.feature_graph import from_content
 
 OPS = (
     'identity',
@@ -42,6 +43,13 @@ class CellBlock:
     ops: tuple[str, str]
     combine: str
 
+    def __post_init__(self):
+        for name in ('inputs', 'ops'):
+            values = getattr(self, name)
+            if not isinstance(values, Sequence) or isinstance(values, str) or len(values) != 2:
+                raise InputError(f'cells: {name} of a block must be two, got {values!r}')
+            object.__setattr__(self, name, tuple(values))
+
 
 @dataclass(frozen=True)
 class Cells:
@@ -56,16 +64,19 @@ class Cells:
 
     def __post_init__(self):
         for kind in ('normal', 'reduction'):
+            given = getattr(self, kind)
+            if not isinstance(given, Sequence) or isinstance(given, str):
+                raise InputError(f'cells: the {kind} cell must be a list of blocks, got {given!r}')
             blocks = tuple(
-                block if isinstance(block, CellBlock) else CellBlock(tuple(block[0]), tuple(block[1]), block[2])
-                for block in (tuple(b.values()) if isinstance(b, Mapping) else b for b in getattr(self, kind))
+                from_content(CellBlock, f'cells: block {index} of the {kind} cell', block)
+                for index, block in enumerate(given)
             )
             object.__setattr__(self, kind, blocks)
             if not blocks:
                 raise InputError(f'cells: the {kind} cell has no block')
             for index, block in enumerate(blocks):
                 where = f'cells: block {index} of the {kind} cell'
-                if len(block.inputs) != 2 or not all(0 <= i < index + 2 for i in block.inputs):
+                if not all(type(i) is int and 0 <= i < index + 2 for i in block.inputs):
                     raise InputError(f'{where}: must read two of the states 0 to {index + 1}, got {block.inputs}')
                 if unknown := [op for op in block.ops if op not in OPS]:
                     raise InputError(f'{where}: unknown operation {unknown[0]!r}, known are {", ".join(OPS)}')

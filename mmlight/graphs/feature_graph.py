@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from itertools import pairwise
+from typing import TypeVar
 
 from mmlight.errors import InputError
+
+T = TypeVar('T')
 
 # What a node may do with its inputs after they were brought to its size, and the least number of inputs it needs.
 MERGES = {
@@ -47,7 +50,7 @@ class Node:
 
     def __post_init__(self):
         for name in ('inputs', 'leftovers'):
-            values = _sequence(f'{name} of a node', getattr(self, name))
+            values = as_tuple(f'feature graph: {name} of a node', getattr(self, name))
             if not all(type(value) is int for value in values):
                 raise InputError(f'feature graph: {name} of a node must be integers, got {list(values)}')
             object.__setattr__(self, name, values)
@@ -79,7 +82,7 @@ class FeatureGraph:
 
     def __post_init__(self):
         for name in ('inputs', 'nodes', 'outputs'):
-            object.__setattr__(self, name, _sequence(name, getattr(self, name)))
+            object.__setattr__(self, name, as_tuple(f'feature graph: {name}', getattr(self, name)))
         _check_inputs(self.inputs)
         for position, node in enumerate(self.nodes):
             _check_node(self, position, node)
@@ -101,6 +104,10 @@ class FeatureGraph:
         """All edges ``(from, to)`` as indices of features."""
         first = len(self.inputs)
         return tuple((source, first + i) for i, node in enumerate(self.nodes) for source in node.sources)
+
+    def needed(self, outputs: Iterable[int]) -> set[int]:
+        """The features that must be computed for some of them to come out, these among them."""
+        return needed(self.nodes, len(self.inputs), outputs)
 
     def name(self, index: int) -> str:
         """How messages and drawings call a feature: ``P5`` for an input, ``P5.2`` for the second node on level 5."""
@@ -128,31 +135,49 @@ class FeatureGraph:
         if not isinstance(content, Mapping) or set(content) != {'inputs', 'nodes', 'outputs'}:
             found = sorted(map(str, content)) if isinstance(content, Mapping) else repr(content)
             raise InputError(f'feature graph: needs a dict with inputs, nodes and outputs, got {found}')
-        nodes = tuple(_node(position, node) for position, node in enumerate(_sequence('nodes', content['nodes'])))
+        given = enumerate(as_tuple('feature graph: nodes', content['nodes']))
+        nodes = tuple(from_content(Node, f'feature graph: node {position}', node) for position, node in given)
         return cls(content['inputs'], nodes, content['outputs'])
 
 
-def _node(position: int, content: Mapping | Sequence | Node) -> Node:
-    if isinstance(content, Node):
+def needed(nodes: Sequence[Node], num_inputs: int, outputs: Iterable[int]) -> set[int]:
+    """As :meth:`FeatureGraph.needed`, for nodes that are no graph yet."""
+    found = set(outputs)
+    for index in range(num_inputs + len(nodes) - 1, num_inputs - 1, -1):
+        if index in found:
+            found |= set(nodes[index - num_inputs].sources)
+    return found
+
+
+def from_content(kind: type[T], where: str, content: Mapping | Sequence | T) -> T:
+    """An object of the dataclass ``kind``, from itself, a dict of its attributes or a list of them in their order.
+
+    Raises:
+        InputError: for missing or unknown keys, saying ``where``.
+    """
+    if isinstance(content, kind):
         return content
-    keys = tuple(field.name for field in fields(Node))
+    needed = [field.name for field in fields(kind) if field.default is MISSING]
+    optional = [field.name for field in fields(kind) if field.default is not MISSING]
+    keys = needed + optional
     if isinstance(content, Mapping):
         values = dict(content)
     elif isinstance(content, Sequence) and not isinstance(content, str):
         values = dict(zip(keys, content, strict=False)) if len(content) <= len(keys) else {}
     else:
         values = {}
-    if not {'level', 'inputs'} <= set(values) <= set(keys):
+    if not set(needed) <= set(values) <= set(keys):
+        more = f' and optionally {", ".join(optional)}' if optional else ''
         raise InputError(
-            f'feature graph: node {position} must be a dict with level, inputs and optionally {", ".join(keys[2:])}, '
-            f'or a list of them in this order, got {content!r}'
+            f'{where} must be a dict with {", ".join(needed)}{more}, or a list of them in this order, got {content!r}'
         )
-    return Node(**values)
+    return kind(**values)
 
 
-def _sequence(what: str, values: Iterable) -> tuple:
+def as_tuple(what: str, values: Iterable) -> tuple:
+    """What must be a list, as a tuple."""
     if not isinstance(values, Iterable) or isinstance(values, (str, Mapping)):
-        raise InputError(f'feature graph: {what} must be a list, got {values!r}')
+        raise InputError(f'{what} must be a list, got {values!r}')
     return tuple(values)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from mmlight.errors import InputError
-from mmlight.graphs.feature_graph import FeatureGraph, Node
+from mmlight.graphs.feature_graph import FeatureGraph, Node, as_tuple, from_content, needed
 
 KINDS = ('bottleneck', 'residual', 'mbconv')
 
@@ -37,13 +37,31 @@ class ScalePermuted:
 
     Attributes:
         stem: Levels of the blocks of the stem, which follow one another.
-        blocks: The scale-permuted blocks.
+        blocks: The scale-permuted blocks; also each as a dict of its attributes, or a list of them in their order.
         stem_kind: Kind of the stem's blocks.
+
+    Raises:
+        InputError: for a stem that is none, and blocks of wrong types, naming the block.
     """
 
     stem: tuple[int, ...]
     blocks: tuple[Block, ...]
     stem_kind: str = 'bottleneck'
+
+    def __post_init__(self):
+        stem = as_tuple('scale-permuted network: stem', self.stem)
+        if not stem or not all(type(level) is int and level >= 0 for level in stem) or list(stem) != sorted(stem):
+            raise InputError(f'scale-permuted network: stem must be ascending levels, at least one, got {list(stem)}')
+        blocks = []
+        for index, given in enumerate(as_tuple('scale-permuted network: blocks', self.blocks), len(stem)):
+            where = f'scale-permuted network: block {index}'
+            block = from_content(Block, where, given)
+            for name, kind in (('level', int), ('kind', str), ('output', bool)):
+                if type(getattr(block, name)) is not kind:
+                    raise InputError(f'{where}: {name} must be of type {kind.__name__}, got {getattr(block, name)!r}')
+            blocks.append(replace(block, inputs=as_tuple(f'{where}: inputs', block.inputs)))
+        object.__setattr__(self, 'stem', stem)
+        object.__setattr__(self, 'blocks', tuple(blocks))
 
     def graph(self, prune: bool = False) -> FeatureGraph:
         """The feature graph, leftovers added: an output block also takes the earlier blocks of its level and kind that
@@ -66,7 +84,7 @@ class ScalePermuted:
                 raise InputError(f'{where}: kind must be one of {", ".join(KINDS)}, got {block.kind!r}')
             if not 1 <= len(block.inputs) <= 2:
                 raise InputError(f'{where}: must have one or two inputs, got {list(block.inputs)}')
-            if not all(isinstance(source, int) and 0 <= source < index for source in block.inputs):
+            if not all(type(source) is int and 0 <= source < index for source in block.inputs):
                 raise InputError(f'{where}: inputs must be earlier blocks, 0 to {index - 1}, got {list(block.inputs)}')
             read |= set(block.inputs)
             leftovers = ()
@@ -84,12 +102,10 @@ class ScalePermuted:
 
 
 def _prune(stem: tuple[int, ...], nodes: list[Node], outputs: list[int]) -> tuple[tuple, list[Node], list[int]]:
-    count, needed = len(stem), set(outputs)
-    for index in range(count + len(nodes) - 1, count - 1, -1):
-        if index in needed:
-            needed |= set(nodes[index - count].sources)
-    stem = stem[: max((index + 1 for index in needed if index < count), default=count)]
-    kept = [*range(len(stem)), *(index for index in range(count, count + len(nodes)) if index in needed)]
+    count = len(stem)
+    alive = needed(nodes, count, outputs)
+    stem = stem[: max((index + 1 for index in alive if index < count), default=count)]
+    kept = [*range(len(stem)), *(index for index in range(count, count + len(nodes)) if index in alive)]
     new = {old: index for index, old in enumerate(kept)}
     pruned = [
         replace(

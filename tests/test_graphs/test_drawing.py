@@ -1,17 +1,37 @@
 """Drawings of feature graphs hold every node and edge."""
 
 import re
+from collections import Counter
+from itertools import pairwise
+from math import hypot
 
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.patches import Circle, FancyArrowPatch
+from matplotlib.bezier import BezierSegment
+from matplotlib.patches import Circle, FancyArrowPatch, RegularPolygon
 
 from mmlight.errors import InputError
 from mmlight.graphs import bifpn, draw, fpn, nas_fpn, pafpn, repeat, to_dot
-from mmlight.graphs.drawing import COLOURS, columns
+from mmlight.graphs.drawing import COLOURS, RADIUS, columns
 from mmlight.graphs.feature_graph import MERGES
+from mmlight.graphs.scale_permuted import (
+    FISH,
+    HOURGLASS,
+    R0_SP53,
+    R23_SP30,
+    SPINENET_49,
+    SPINENET_MOBILE,
+    sequential,
+    without_long_range,
+    without_short_range,
+)
 
 GRAPHS = {'FPN': fpn(), 'PANet': pafpn(), 'NAS-FPN': nas_fpn(), 'BiFPN': bifpn(), 'BiFPN x 3': repeat(bifpn(), 3)}
+TABLES = {
+    'SpineNet-49': SPINENET_49, 'R0-SP53': R0_SP53, 'R23-SP30': R23_SP30, 'Hourglass': HOURGLASS, 'Fish': FISH,
+    'mobile': SPINENET_MOBILE, 'no short': without_short_range(R0_SP53), 'no long': without_long_range(R0_SP53),
+    'sequential': sequential(R0_SP53),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize('graph', GRAPHS.values(), ids=GRAPHS)
@@ -32,6 +52,36 @@ def test_picture(tmp_path):
     centres = {(round(c.center[0], 3), round(c.center[1], 3)) for c in circles}
     assert len(centres) == len(circles), 'none hides another'
     assert set(GRAPHS) <= {text.get_text() for text in axes.texts}
+
+
+@pytest.mark.parametrize('name', [*GRAPHS, *TABLES])
+def test_no_edge_runs_through_a_node(name):
+    drawn = GRAPHS[name] if name in GRAPHS else TABLES[name]
+    graph = drawn if name in GRAPHS else drawn.graph(prune=True)
+    stem = [] if name in GRAPHS else list(pairwise(range(len(graph.inputs))))
+    axes = draw(drawn, compact=name in GRAPHS).axes[0]
+    arrows = [patch for patch in axes.patches if isinstance(patch, FancyArrowPatch)]
+    spots = {int(text.get_text()): text.get_position() for text in axes.texts if text.get_text().isdigit()}
+    hidden = []
+    for (source, target), arrow in zip([*stem, *graph.edges], arrows, strict=True):
+        path = arrow.get_connectionstyle()(spots[source], spots[target], shrinkA=0, shrinkB=0)
+        line = [BezierSegment(path.vertices)(step / 50) for step in range(51)]
+        others = [spot for index, spot in spots.items() if index not in (source, target)]
+        if any(hypot(x - ox, y - oy) < RADIUS for x, y in line for ox, oy in others):
+            hidden.append((source, target))
+    assert hidden == []
+
+
+def test_the_block_is_the_shape():
+    shapes = Counter(
+        (patch.numvertices, round(patch.orientation, 1))
+        for patch in draw(SPINENET_49).axes[0].patches
+        if isinstance(patch, RegularPolygon)
+    )
+    assert shapes == {(4, 0.8): 13, (4, 0.0): 4}, 'rectangles are bottlenecks, diamonds residual blocks'
+    labels = {text.get_text() for text in draw(SPINENET_49).legends[0].get_texts()}
+    assert {'stem', 'bottleneck', 'residual'} <= labels
+    assert 'mbconv' not in labels
 
 
 def test_one_colour_per_merge():

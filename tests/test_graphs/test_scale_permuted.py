@@ -15,6 +15,7 @@ from mmlight.graphs.scale_permuted import (
     SPINENET_49,
     SPINENET_MOBILE,
     Block,
+    ScalePermuted,
     fixed_order,
     sequential,
     without_long_range,
@@ -104,3 +105,9 @@ def changed(index, **values):
 def test_what_is_wrong_is_named(table, message):
     with pytest.raises(InputError, match=message):
         table.graph()
+
+
+def test_a_table_of_dicts_is_read_by_its_keys():
+    blocks = [dict(output=block.output, inputs=list(block.inputs), kind=block.kind, level=block.level)
+              for block in SPINENET_49.blocks]  # fmt: skip
+    assert ScalePermuted([2, 2], blocks) == SPINENET_49

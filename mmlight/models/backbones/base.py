@@ -49,10 +49,16 @@ class Backbone(BaseModule):
         indices = self.out_indices
         if not indices or list(indices) != sorted(set(indices)) or indices[0] < 0 or indices[-1] > last:
             raise InputError(f'{name}: out_indices must be ascending and within 0..{last}, got {indices}')
-        if not -1 <= self.frozen_stages <= last + 1:
-            raise InputError(f'{name}: frozen_stages must be within -1..{last + 1}, got {self.frozen_stages}')
+        self.check_frozen_stages(last + 1)
         self.out_channels = tuple(channels[i] for i in indices)
         self.out_strides = tuple(strides[i] for i in indices)
+
+    def check_frozen_stages(self, last: int) -> None:
+        """Check ``frozen_stages`` against the last stage's number, the stem being 0."""
+        if type(self.frozen_stages) is not int or not -1 <= self.frozen_stages <= last:
+            raise InputError(
+                f'{type(self).__name__}: frozen_stages must be within -1..{last}, got {self.frozen_stages!r}'
+            )
 
     def train(self, mode: bool = True):
         super().train(mode)

@@ -145,9 +145,10 @@ class NASNet(Backbone):
             if not isinstance(value, int) or value < 1:
                 raise InputError(f'NASNet: {name} must be an integer of at least 1, got {value!r}')
         if not isinstance(cells, Cells):
-            if set(cells) != {'normal', 'reduction'}:
-                raise InputError(f"NASNet: cells needs the keys 'normal' and 'reduction', got {sorted(cells)}")
-            cells = Cells(tuple(cells['normal']), tuple(cells['reduction']))
+            if not isinstance(cells, Mapping) or set(cells) != {'normal', 'reduction'}:
+                found = sorted(cells) if isinstance(cells, Mapping) else repr(cells)
+                raise InputError(f"NASNet: cells needs the keys 'normal' and 'reduction', got {found}")
+            cells = Cells(cells['normal'], cells['reduction'])
         self.stem = ConvModule(3, channels, 3, stride=2, padding=1, norm_cfg=norm_cfg, act_cfg=None)
         previous = skip = channels
         skip_stride, stages, widths = 1, [], []

@@ -1,6 +1,6 @@
 """SpineNet and every other scale-permuted network of bottlenecks and residual blocks (arXiv 1912.05027)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch.nn.functional as F
@@ -9,13 +9,13 @@ from mmcv.cnn.bricks import DropPath
 from torch import Tensor, nn
 
 from mmlight.errors import InputError
+from mmlight.graphs.feature_graph import as_tuple
 from mmlight.graphs.scale_permuted import (
     FISH,
     HOURGLASS,
     R0_SP53,
     R23_SP30,
     SPINENET_49,
-    Block,
     ScalePermuted,
     sequential,
     without_long_range,
@@ -170,17 +170,10 @@ class SpineResample(nn.Module):
         return self.expand(x)
 
 
-def parse_table(blocks: Sequence, stem: Sequence[int]) -> ScalePermuted:
-    """A table from a config: each block ``(level, kind, inputs)`` or ``(level, kind, inputs, output)``."""
-    parsed = []
-    for position, block in enumerate(blocks):
-        values = list(block.values()) if isinstance(block, Mapping) else list(block)
-        if not 3 <= len(values) <= 4:
-            raise InputError(
-                f'SpineNet: block {len(stem) + position} must be (level, kind, inputs, output), got {block!r}'
-            )
-        parsed.append(Block(values[0], values[1], tuple(values[2]), bool(values[3]) if len(values) > 3 else False))
-    return ScalePermuted(tuple(stem), tuple(parsed))
+def check_rate(name: str, rate: float) -> None:
+    """Raise if ``drop_path_rate`` is no probability below 1."""
+    if type(rate) not in (int, float) or not 0 <= rate < 1:
+        raise InputError(f'{name}: drop_path_rate must be a number from 0 to below 1, got {rate!r}')
 
 
 @MODELS.register_module()
@@ -192,10 +185,11 @@ class SpineNet(Backbone):
 
     Args:
         arch: A name of :data:`ARCHITECTURES`.
-        blocks: A table instead of the one of ``arch``: ``(level, kind, inputs, output)`` for each block, the stem's
-            blocks counted first.
+        blocks: A table instead of the one of ``arch``: ``(level, kind, inputs, output)`` for each block, or a dict of
+            these, the stem's blocks counted first.
         stem: Levels of the stem's blocks, for ``blocks``.
-        out_levels: Levels to return, a part of the table's output levels.
+        out_levels: Levels to return, a part of the table's output levels. Blocks that only the others need are not
+            built; those that remain keep their names and their part of the stochastic depth.
         filter_scale, block_repeats, alpha, endpoint_channels: Other values than those of ``arch``.
         pool_rule: ``'repeat'``: pools of stride 2; ``'single'``: one pool, as tensorflow/tpu.
         endpoint_act: Activation after the last convolutions, as the authors'; PyTorch ports have none.
@@ -209,8 +203,8 @@ class SpineNet(Backbone):
         init_cfg: mmengine's initialisation config.
 
     Raises:
-        InputError: for an unknown ``arch``, a table that is none, a level that the table does not give, or a width of
-            no channel.
+        InputError: for an unknown ``arch``, a table that is none, a level that the table does not give, a width of no
+            channel, or a value of another type.
     """
 
     def __init__(
@@ -235,8 +229,11 @@ class SpineNet(Backbone):
             type='Kaiming', layer='Conv2d', mode='fan_in', nonlinearity='linear', distribution='normal'
         ),
     ):
+        out_levels = as_tuple('SpineNet: out_levels', out_levels)
         super().__init__(range(len(out_levels)), frozen_stages, norm_eval, init_cfg)
-        if arch not in ARCHITECTURES:
+        self.check_frozen_stages(2)
+        check_rate('SpineNet', drop_path_rate)
+        if not isinstance(arch, str) or arch not in ARCHITECTURES:
             raise InputError(f'SpineNet: arch must be one of {list(ARCHITECTURES)}, got {arch!r}')
         if pool_rule not in ('repeat', 'single'):
             raise InputError(f"SpineNet: pool_rule must be 'repeat' or 'single', got {pool_rule!r}")
@@ -245,9 +242,12 @@ class SpineNet(Backbone):
         repeats = known.block_repeats if block_repeats is None else block_repeats
         alpha = known.alpha if alpha is None else alpha
         endpoint = known.endpoint_channels if endpoint_channels is None else endpoint_channels
-        table = known.table if blocks is None else parse_table(blocks, stem)
+        table = known.table if blocks is None else ScalePermuted(stem, blocks)
+        if table.stem[0] < 2:
+            raise InputError(f'SpineNet: stem must not begin below level 2, got {list(table.stem)}')
         graph = table.graph(prune=True)
-        if not out_levels or list(out_levels) != sorted(set(out_levels)):
+        whole = all(type(level) is int for level in out_levels)
+        if not out_levels or not whole or list(out_levels) != sorted(set(out_levels)):
             raise InputError(f'SpineNet: out_levels must be ascending levels, at least one, got {list(out_levels)}')
         missing = sorted(set(out_levels) - set(graph.output_levels))
         if missing:
@@ -261,10 +261,12 @@ class SpineNet(Backbone):
                 f'SpineNet: blocks must be of levels {list(BASE_CHANNELS)} and kinds {list(EXPANSION)}, got '
                 f'{unbuilt or unknown}'
             )
-        if endpoint < 1:
-            raise InputError(f'SpineNet: endpoint_channels must be at least 1, got {endpoint}')
-        if repeats < 1:
-            raise InputError(f'SpineNet: block_repeats must be at least 1, got {repeats}')
+        for name, value in (('endpoint_channels', endpoint), ('block_repeats', repeats)):
+            if type(value) is not int or value < 1:
+                raise InputError(f'SpineNet: {name} must be an integer of at least 1, got {value!r}')
+        for name, value in (('filter_scale', scale), ('alpha', alpha)):
+            if type(value) not in (int, float) or value <= 0:
+                raise InputError(f'SpineNet: {name} must be a positive number, got {value!r}')
         widths = {level: int(base * scale) for level, base in BASE_CHANNELS.items()}
         if min(widths[level] for level in graph.levels) * min(alpha, 1) < 1:
             raise InputError(
@@ -279,7 +281,10 @@ class SpineNet(Backbone):
 
         self.stem = nn.Sequential(layers.conv(3, 64, 7, stride=2), nn.MaxPool2d(3, 2, 1))
         groups, width, level = [], 64, 2
-        for own_level, own_base in zip(graph.inputs, base, strict=False):
+        outputs = [graph.outputs[graph.output_levels.index(level)] for level in out_levels]
+        needed = graph.needed(outputs)
+        last_of_stem = max(index for index in needed if index < len(graph.inputs))
+        for own_level, own_base in zip(graph.inputs[: last_of_stem + 1], base, strict=False):
             groups.append(self._group('bottleneck', width, own_base, repeats, 2 ** (own_level - level), layers))
             width, level = own_base * EXPANSION['bottleneck'], own_level
         self.stem_blocks = nn.ModuleList(groups)
@@ -294,12 +299,9 @@ class SpineNet(Backbone):
             group = self._group(kinds[target], channels[target], base[target], repeats, 1, layers, rate, dropblock)
             return nn.Sequential(layers.act(), group)
 
-        self.blocks = GraphExecutor(graph, edge, lambda target: build_merge('sum', (), 0), block)
-        self.used = tuple(graph.output_levels.index(level) for level in out_levels)
-        self.endpoints = nn.ModuleList(
-            layers.conv(channels[graph.outputs[i]], endpoint, 1, act=endpoint_act) for i in self.used
-        )
-        self.out_channels = (endpoint,) * len(self.used)
+        self.blocks = GraphExecutor(graph, edge, lambda target: build_merge('sum', (), 0), block, outputs)
+        self.endpoints = nn.ModuleList(layers.conv(channels[i], endpoint, 1, act=endpoint_act) for i in outputs)
+        self.out_channels = (endpoint,) * len(outputs)
         self.out_strides = tuple(2**level for level in out_levels)
 
     @staticmethod
@@ -328,5 +330,5 @@ class SpineNet(Backbone):
         for group in self.stem_blocks:
             x = group(x)
             features.append(x)
-        pyramid = self.blocks(features)
-        return tuple(endpoint(pyramid[i]) for i, endpoint in zip(self.used, self.endpoints, strict=True))
+        features += [None] * (len(self.graph.inputs) - len(features))
+        return tuple(endpoint(x) for endpoint, x in zip(self.endpoints, self.blocks(features), strict=True))

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from mmlight.errors import InputError
 from mmlight.graphs.scale_permuted import SPINENET_MOBILE
 from mmlight.models.backbones.base import Backbone
+from mmlight.models.backbones.spinenet import check_rate
 from mmlight.models.layers import GraphExecutor, MBConv, build_merge
 from mmlight.registry import MODELS
 
@@ -69,6 +70,7 @@ class SpineNetMBConv(Backbone):
 
     Args:
         arch: ``'49XS'``, ``'49S'`` or ``'49'``.
+        drop_path_rate: Stochastic depth: the last block is skipped with this probability, the first with almost none.
         frozen_stages: ``-1`` trains everything, ``0`` freezes the stem, ``1`` the blocks too, ``2`` all.
         norm_eval: Keep the statistics of every batch norm fixed in training.
         norm_cfg: Normalisation layers.
@@ -76,12 +78,13 @@ class SpineNetMBConv(Backbone):
         init_cfg: mmengine's initialisation config.
 
     Raises:
-        InputError: for an unknown ``arch``.
+        InputError: for an unknown ``arch`` or a value that is not allowed.
     """
 
     def __init__(
         self,
         arch: str = '49',
+        drop_path_rate: float = 0.0,
         frozen_stages: int = -1,
         norm_eval: bool = False,
         norm_cfg: dict = dict(type='BN', eps=1e-3, momentum=0.01),
@@ -90,16 +93,18 @@ class SpineNetMBConv(Backbone):
     ):
         graph = SPINENET_MOBILE.graph()
         super().__init__(range(len(graph.outputs)), frozen_stages, norm_eval, init_cfg)
-        if arch not in ARCHITECTURES:
+        self.check_frozen_stages(2)
+        check_rate('SpineNetMBConv', drop_path_rate)
+        if not isinstance(arch, str) or arch not in ARCHITECTURES:
             raise InputError(f'SpineNetMBConv: arch must be one of {list(ARCHITECTURES)}, got {arch!r}')
         self.graph = graph
         scale, endpoint = ARCHITECTURES[arch].filter_scale, ARCHITECTURES[arch].endpoint_channels
         widths = {level: int(base * scale) for level, base in BASE_CHANNELS.items()}
         layers = dict(norm_cfg=norm_cfg, act_cfg=act_cfg)
 
-        def mbconv(in_channels: int, out_channels: int, stride: int = 1) -> MBConv:
+        def mbconv(in_channels: int, out_channels: int, stride: int = 1, drop_path: float = 0.0) -> MBConv:
             squeezed = max(1, int(in_channels * SE_RATIO))
-            return MBConv(in_channels, out_channels, EXPAND_RATIO, 3, stride, squeezed, **layers)
+            return MBConv(in_channels, out_channels, EXPAND_RATIO, 3, stride, squeezed, drop_path=drop_path, **layers)
 
         self.stem = ConvModule(3, widths[0], 3, stride=2, padding=1, **layers)
         self.stem_blocks = nn.ModuleList([mbconv(widths[0], widths[1]), mbconv(widths[1], widths[2], stride=2)])
@@ -110,7 +115,8 @@ class SpineNetMBConv(Backbone):
 
         def block(target: int) -> nn.Module:
             width = widths[graph.levels[target]]
-            return nn.Sequential(build_activation_layer(act_cfg), mbconv(width, width))
+            rate = drop_path_rate * (target - len(graph.inputs) + 1) / len(graph.nodes)
+            return nn.Sequential(build_activation_layer(act_cfg), mbconv(width, width, drop_path=rate))
 
         self.blocks = GraphExecutor(graph, edge, lambda target: build_merge('sum', (), 0), block)
         self.endpoints = nn.ModuleList(

@@ -43,6 +43,8 @@ class GraphExecutor(nn.Module):
         edge: ``(source feature, target feature)`` to the module that resizes; see :class:`GraphNode`.
         merge: Target feature to the module that merges.
         block: Target feature to the module that follows.
+        outputs: Features to return instead of all of the graph's. Nodes that none of them needs are not built; the
+            others keep their names in the state dict.
     """
 
     def __init__(
@@ -51,30 +53,34 @@ class GraphExecutor(nn.Module):
         edge: Callable[[int, int], nn.Module],
         merge: Callable[[int], nn.Module],
         block: Callable[[int], nn.Module],
+        outputs: Sequence[int] | None = None,
     ):
         super().__init__()
         self.graph = graph
-        first = len(graph.inputs)
+        self.outputs = graph.outputs if outputs is None else tuple(outputs)
+        needed = graph.needed(self.outputs)
         self.nodes = nn.ModuleList(
-            GraphNode(node, [edge(source, i) for source in node.inputs], merge(i), block(i))
-            for i, node in enumerate(graph.nodes, first)
+            GraphNode(node, [edge(source, i) for source in node.inputs], merge(i), block(i)) if i in needed else None
+            for i, node in enumerate(graph.nodes, len(graph.inputs))
         )
 
-    def forward(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """Features ``(N, C, H, W)`` on the graph's input levels to those on its output levels."""
+    def forward(self, inputs: Sequence[Tensor | None]) -> tuple[Tensor, ...]:
+        """Features ``(N, C, H, W)`` on the graph's input levels to those that come out; an input that is not needed may
+        be ``None``."""
         if len(inputs) != len(self.graph.inputs):
             raise InputError(f'feature graph: needs {len(self.graph.inputs)} features, got {len(inputs)}')
         sizes = level_sizes(self.graph.inputs, inputs, self.graph.output_levels[-1])
         features = list(inputs)
         for node in self.nodes:
-            features.append(node(features, sizes[node.level]))
-        return tuple(features[index] for index in self.graph.outputs)
+            features.append(None if node is None else node(features, sizes[node.level]))
+        return tuple(features[index] for index in self.outputs)
 
 
-def level_sizes(levels: Sequence[int], features: Sequence[Tensor], high: int) -> Mapping[int, tuple[int, int]]:
+def level_sizes(levels: Sequence[int], features: Sequence[Tensor | None], high: int) -> Mapping[int, tuple[int, int]]:
     """``(H, W)`` of every level from the lowest to ``high``: of the features where there is one, else half of the level
     below, rounded up."""
-    sizes = {level: tuple(feature.shape[-2:]) for level, feature in zip(levels, features, strict=True)}
+    given = zip(levels, features, strict=True)
+    sizes = {level: tuple(feature.shape[-2:]) for level, feature in given if feature is not None}
     for level in range(min(levels) + 1, high + 1):
         if level not in sizes:
             height, width = sizes[level - 1]

@@ -1,6 +1,7 @@
 """The inverted residual block of MobileNetV2 and EfficientNet."""
 
 from mmcv.cnn import ConvModule
+from mmcv.cnn.bricks import DropPath
 from torch import Tensor, nn
 
 
@@ -37,6 +38,7 @@ class MBConv(nn.Module):
         conv_cfg: Convolution layers.
         norm_cfg: Normalisation layers.
         act_cfg: Activation.
+        drop_path: Probability that a sample skips the block in training, where it has a shortcut.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class MBConv(nn.Module):
         conv_cfg: dict | None = None,
         norm_cfg: dict = dict(type='BN'),
         act_cfg: dict = dict(type='ReLU6'),
+        drop_path: float = 0.0,
     ):
         super().__init__()
         width = in_channels * expand_ratio
@@ -65,6 +68,7 @@ class MBConv(nn.Module):
         )
         self.se = SqueezeExcite(width, se_channels, act_cfg) if se_channels else nn.Identity()
         self.linear_conv = ConvModule(width, out_channels, 1, act_cfg=None, **layers)
+        self.drop_path = DropPath(drop_path) if drop_path else nn.Identity()
 
     def project(self, expanded: Tensor) -> Tensor:
         """What follows the expansion, up to the shortcut."""
@@ -73,4 +77,4 @@ class MBConv(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """``(N, in_channels, H, W)`` to ``(N, out_channels, H / stride, W / stride)``, rounded up."""
         result = self.project(self.expand_conv(x))
-        return x + result if self.shortcut else result
+        return x + self.drop_path(result) if self.shortcut else result

@@ -26,11 +26,16 @@ BACKBONES = {
     'proxy': (1_169_696, 1_545_670_656, 512),
 }
 SHAPES = {
+    (800, 1333): [(100, 167), (50, 84), (25, 42), (13, 21), (7, 11)],
     (640, 640): [(80, 80), (40, 40), (20, 20), (10, 10), (5, 5)],
     (333, 500): [(42, 63), (21, 32), (11, 16), (6, 8), (3, 4)],
     (224, 224): [(28, 28), (14, 14), (7, 7), (4, 4), (2, 2)],
     (130, 257): [(17, 33), (9, 17), (5, 9), (3, 5), (2, 3)],
+    (64, 64): [(8, 8), (4, 4), (2, 2), (1, 1), (1, 1)],
 }
+every_shape = pytest.mark.parametrize(
+    'shape', [pytest.param(shape, marks=[pytest.mark.long] if shape == (800, 1333) else []) for shape in SHAPES]
+)
 
 
 def small(**options):
@@ -42,7 +47,9 @@ def small(**options):
 )
 def test_size_and_cost(arch):
     parameters, macs, side = BACKBONES[arch]
-    found = measure(SpineNet(arch).to('meta'), (side, side))
+    with torch.device('meta'):
+        network = SpineNet(arch)
+    found = measure(network, (side, side))
     assert (found.parameters, found.macs) == (parameters, macs)
 
 
@@ -51,7 +58,7 @@ def test_pool_rule_changes_no_count():
     assert (found.parameters, found.macs) == BACKBONES['49'][:2]
 
 
-@pytest.mark.parametrize('shape', SHAPES)
+@every_shape
 @pytest.mark.parametrize('pool_rule', ['repeat', 'single'])
 @pytest.mark.parametrize('training', [False, True])
 def test_any_image_size(shape, pool_rule, training):
@@ -67,6 +74,32 @@ def test_no_dead_parameter(arch):
     network = SpineNet(arch, filter_scale=0.1, block_repeats=1, endpoint_channels=8)
     sum(x.mean() for x in network(torch.randn(2, 3, 130, 257))).backward()
     assert [name for name, p in network.named_parameters() if p.grad is None] == []
+
+
+@pytest.mark.parametrize(('levels', 'built'), [((3, 4, 5), 13), ((3,), 10), ((6, 7), 14), ((4, 6), 13)])
+def test_levels_that_nobody_asks_for_are_not_built(levels, built):
+    """Of SpineNet-49: 15 and 16 feed only themselves, 13 only itself, 11 only 14 as a leftover."""
+    whole, part = small(drop_path_rate=0.2).eval(), small(drop_path_rate=0.2, out_levels=levels).eval()
+    nodes = [(own, all_) for own, all_ in zip(part.blocks.nodes, whole.blocks.nodes, strict=True) if own is not None]
+    assert len(nodes) == built
+    assert all(own.block[1][0].drop_path.drop_prob == all_.block[1][0].drop_path.drop_prob for own, all_ in nodes)
+    state = {name: value for name, value in whole.state_dict().items() if not name.startswith('endpoints')}
+    missing, _ = part.load_state_dict(state, strict=False)
+    assert all(name.startswith('endpoints') for name in missing)
+    for i, level in enumerate(levels):
+        part.endpoints[i].load_state_dict(whole.endpoints[level - 3].state_dict())
+    image = torch.randn(2, 3, 130, 257)
+    with torch.no_grad():
+        assert all(map(torch.equal, part(image), [whole(image)[level - 3] for level in levels]))
+    sum(x.mean() for x in part.train()(image)).backward()
+    assert [name for name, p in part.named_parameters() if p.grad is None] == []
+
+
+def test_a_stem_that_a_part_of_the_levels_does_not_need_is_not_built():
+    network = small(blocks=[(3, 'bottleneck', [0], True), (4, 'bottleneck', [1], True)], out_levels=(3,))
+    assert len(network.stem_blocks) == 1
+    network(torch.randn(2, 3, 64, 64))[0].mean().backward()
+    assert all(p.grad is not None for p in network.parameters())
 
 
 def test_stochastic_depth():
@@ -89,7 +122,7 @@ def test_dropblock():
 
 def test_a_table_from_a_config():
     blocks = [(3, 'bottleneck', [0, 1]), (4, 'residual', [2]), (4, 'bottleneck', [2, 3], True),
-              dict(level=3, kind='bottleneck', inputs=[2, 4], output=True)]  # fmt: skip
+              dict(output=True, inputs=[2, 4], kind='bottleneck', level=3)]  # fmt: skip
     network = small(blocks=blocks, out_levels=(3, 4)).eval()
     assert network.out_strides == (8, 16)
     assert [tuple(x.shape) for x in network(torch.randn(1, 3, 65, 65))] == [(1, 8, 9, 9), (1, 8, 5, 5)]
@@ -103,12 +136,9 @@ def test_frozen_stem():
     assert all(p.requires_grad for p in network.endpoints.parameters())
 
 
-first_here_others_long = pytest.mark.parametrize(
-    'shape', [pytest.param(shape, marks=[pytest.mark.long] if i else []) for i, shape in enumerate(reversed(SHAPES))]
+@pytest.mark.parametrize(
+    'shape', [pytest.param(shape, marks=[pytest.mark.long] if shape != (130, 257) else []) for shape in SHAPES]
 )
-
-
-@first_here_others_long
 @pytest.mark.parametrize('training', [False, pytest.param(True, marks=pytest.mark.long)])
 def test_compiles(shape, training):
     network = small().train(training)
@@ -123,7 +153,7 @@ def test_compiles(shape, training):
         torch.testing.assert_close(own, other)
 
 
-@pytest.mark.parametrize('shape', SHAPES)
+@every_shape
 def test_onnx_runtime(shape, tmp_path):
     network = small().eval()
     image = torch.randn(1, 3, *shape)
@@ -132,7 +162,7 @@ def test_onnx_runtime(shape, tmp_path):
     outputs = session.run(None, {session.get_inputs()[0].name: image.numpy()})
     with torch.no_grad():
         for own, other in zip(outputs, network(image), strict=True):
-            torch.testing.assert_close(torch.from_numpy(own), other, rtol=1e-4, atol=1e-5 * float(other.abs().max()))
+            torch.testing.assert_close(torch.from_numpy(own), other, rtol=1e-4, atol=3e-5 * float(other.abs().max()))
 
 
 @pytest.mark.parametrize(
@@ -143,10 +173,32 @@ def test_onnx_runtime(shape, tmp_path):
         (dict(filter_scale=0.01), 'filter_scale 0.01 with alpha 0.5 leaves a convolution without a channel'),
         (dict(pool_rule='max'), "pool_rule must be 'repeat' or 'single', got 'max'"),
         (dict(out_levels=(3, 3)), r'out_levels must be ascending levels, at least one, got \[3, 3\]'),
-        (dict(endpoint_channels=0), 'endpoint_channels must be at least 1, got 0'),
+        (dict(endpoint_channels=0), 'endpoint_channels must be an integer of at least 1, got 0'),
         (dict(blocks=[(3, 'mbconv', [0, 1], True)], out_levels=(3,)), r'kinds .* got \[.mbconv.\]'),
-        (dict(block_repeats=0), 'block_repeats must be at least 1, got 0'),
-        (dict(blocks=[(3, 'bottleneck')]), r'block 2 must be \(level, kind, inputs, output\), got'),
+        (dict(block_repeats=0), 'block_repeats must be an integer of at least 1, got 0'),
+        (dict(block_repeats=1.5), 'block_repeats must be an integer of at least 1, got 1.5'),
+        (dict(filter_scale='1'), "filter_scale must be a positive number, got '1'"),
+        (dict(alpha=0), 'alpha must be a positive number, got 0'),
+        (dict(drop_path_rate=1.0), 'drop_path_rate must be a number from 0 to below 1, got 1.0'),
+        (dict(drop_path_rate=-0.1), 'drop_path_rate must be a number from 0 to below 1, got -0.1'),
+        (dict(frozen_stages=3), r'frozen_stages must be within -1\.\.2, got 3'),
+        (dict(frozen_stages=None), r'frozen_stages must be within -1\.\.2, got None'),
+        (dict(arch=['49']), r"arch must be one of .* got \['49'\]"),
+        (dict(out_levels=3), 'out_levels must be a list, got 3'),
+        (dict(out_levels=(3, '4')), r"out_levels must be ascending levels, at least one, got \[3, '4'\]"),
+        (dict(blocks=[], stem=2), 'stem must be a list, got 2'),
+        (dict(blocks=[], stem=(3, 2)), r'stem must be ascending levels, at least one, got \[3, 2\]'),
+        (dict(blocks=[], stem=(1, 2)), r'stem must not begin below level 2, got \[1, 2\]'),
+        (dict(blocks=3), 'blocks must be a list, got 3'),
+        (dict(blocks=[3]), r'block 2 must be a dict with level, kind, inputs and optionally output, .*, got 3'),
+        (
+            dict(blocks=[(3, 'bottleneck')]),
+            r'block 2 must be a dict with level, kind, inputs and optionally output, or',
+        ),
+        (dict(blocks=[dict(level=3, kind='bottleneck', input=[0])]), r"block 2 must be .*, got .*'input': \[0\]"),
+        (dict(blocks=[(3, 'bottleneck', 1)]), 'block 2: inputs must be a list, got 1'),
+        (dict(blocks=[(3.0, 'bottleneck', [1])]), 'block 2: level must be of type int, got 3.0'),
+        (dict(blocks=[(3, 'bottleneck', [1], 'no')]), "block 2: output must be of type bool, got 'no'"),
         (dict(blocks=[(3, 'bottleneck', [0, 2], True)]), r'block 2 \(level 3\): inputs must be earlier blocks'),
     ],
 )
@@ -184,11 +236,25 @@ def test_mobile_size_and_cost(arch, side, parameters, macs):
     assert found.macs / 1e9 == pytest.approx(macs, rel=4e-3)
 
 
-@pytest.mark.parametrize('shape', SHAPES)
+@every_shape
 def test_mobile_takes_any_image_size(shape):
     network = SpineNetMBConv('49XS').eval()
     with torch.no_grad():
         assert [tuple(x.shape[2:]) for x in network(torch.randn(1, 3, *shape))] == SHAPES[shape]
+
+
+def test_mobile_stochastic_depth():
+    network = SpineNetMBConv('49XS', drop_path_rate=0.2)
+    rates = [node.block[1].drop_path.drop_prob for node in network.blocks.nodes]
+    assert rates == pytest.approx([0.2 * (i + 1) / 16 for i in range(16)])
+    image = torch.randn(2, 3, 128, 128)
+    assert not torch.equal(network(image)[0], network(image)[0])
+    network.eval()
+    assert torch.equal(network(image)[0], network(image)[0])
+    with pytest.raises(InputError, match=r'SpineNetMBConv: drop_path_rate must be a number from 0 to below 1, got 2'):
+        SpineNetMBConv(drop_path_rate=2)
+    with pytest.raises(InputError, match=r'SpineNetMBConv: frozen_stages must be within -1\.\.2, got 7'):
+        SpineNetMBConv(frozen_stages=7)
 
 
 def test_mobile_has_no_dead_parameter():
