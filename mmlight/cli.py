@@ -78,7 +78,11 @@ def make_parser() -> argparse.ArgumentParser:
     _add_run_options(sub)
     sub.add_argument('--out', help='detection: .pkl for the predictions; segmentation: folder for label images')
     sub.add_argument('--show', action='store_true', help='show the predictions in a window')
-    sub.add_argument('--show-dir', help='folder for pictures with the predictions drawn')
+    sub.add_argument(
+        '--show-dir',
+        help="folder for pictures with the predictions drawn; a relative one lies in the run's folder, "
+        '<work dir>/<timestamp>',
+    )
     sub.add_argument('--wait-time', type=float, default=2, help='seconds that --show shows a picture (default 2)')
     sub.add_argument('--tta', action='store_true', help='test-time augmentation')
 

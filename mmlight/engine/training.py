@@ -117,7 +117,8 @@ def evaluate(
     Args:
         out: detection: ``*.pkl`` for all predictions; segmentation: folder for the predicted label images.
         show: open a window per picture, for ``wait_time`` seconds.
-        show_dir: folder for pictures with the predictions drawn (below the run's own folder in ``work_dir``).
+        show_dir: folder for pictures with the predictions drawn, as mmdet's and mmseg's help texts have it: a relative
+            one lies in the run's own folder, ``work_dir/<timestamp>``, an absolute one where it says.
         tta: test-time augmentation, by the config's ``tta_model`` and ``tta_pipeline`` (detection has a default: flip).
 
     Other arguments are those of :func:`train`.
@@ -325,9 +326,20 @@ def _enable_drawing(cfg: Config, show: bool, show_dir: str | os.PathLike | None,
     if _is_segmentation(cfg):
         hook.interval = 1  # mmseg draws every 50th picture by default, mmdet each
     if show_dir and _is_segmentation(cfg):
-        cfg.visualizer.save_dir = str(show_dir)
+        _local_backend(cfg).img_save_dir = os.path.join('..', show_dir)  # it starts from the run's `vis_data`
     elif show_dir:
         hook.test_out_dir = str(show_dir)
+
+
+def _local_backend(cfg: Config) -> ConfigDict:
+    """The visualizer's backend that writes files, added where there is none."""
+    backends = cfg.visualizer.get('vis_backends') or []
+    found = next((one for one in backends if one.type == 'LocalVisBackend'), None)
+    if found is None:
+        found = ConfigDict(type='LocalVisBackend')
+        cfg.visualizer.vis_backends = [*backends, found]
+        found = cfg.visualizer.vis_backends[-1]
+    return found
 
 
 def _test_dataset(cfg: Config) -> ConfigDict:

@@ -111,7 +111,31 @@ def test_evaluate_segmentor(trained, tmp_path):
     labels = list((tmp_path / 'labels').glob('*.png'))
     assert len(labels) == 4
     assert cv2.imread(str(labels[0]), cv2.IMREAD_UNCHANGED).shape == (96, 128)
-    assert len(list((tmp_path / 'drawn').rglob('*.png'))) == 4
+    assert len(list((tmp_path / 'drawn').glob('*.png'))) == 4
+
+
+@pytest.mark.parametrize('name', ['det', 'seg'])
+@pytest.mark.parametrize('absolute', [False, True])
+def test_pictures_lie_below_the_run_s_folder_unless_the_path_is_absolute(
+    trained, tmp_path, monkeypatch, name, absolute
+):
+    (tmp_path / 'elsewhere').mkdir()
+    monkeypatch.chdir(tmp_path / 'elsewhere')
+    place = str(tmp_path / 'given') if absolute else 'a/b'
+    checkpoint = latest_checkpoint(trained / name)
+    arguments = ['test', project() / f'{name}.py', checkpoint, '--work-dir', tmp_path / 'work', '--show-dir', place]
+    assert main(list(map(str, arguments))) == 0
+    (run,) = (tmp_path / 'work').glob('2*')
+    assert len(list((run / place).glob('*.png'))) == 4
+    assert not list(Path().rglob('*.png'))
+    assert (run / 'vis_data').is_dir()
+
+
+def test_pictures_are_drawn_without_a_backend_for_files(trained, tmp_path):
+    options = ['--show-dir', tmp_path / 'drawn', '--cfg-options', 'visualizer.vis_backends=[]']
+    arguments = ['test', project() / 'seg.py', latest_checkpoint(trained / 'seg'), '--work-dir', tmp_path, *options]
+    assert main(list(map(str, arguments))) == 0
+    assert len(list((tmp_path / 'drawn').glob('*.png'))) == 4
 
 
 def test_predict_with_trained_weights(trained, tmp_path):
