@@ -1,5 +1,7 @@
 """Every shipped config: it parses, its name and papers are in order, it trains and evaluates a step."""
 
+import copy
+import functools
 import re
 from pathlib import Path
 
@@ -23,6 +25,12 @@ SMALL_DATA = ('sample', 'bccd', 'tiny-coco', 'custom-coco', 'camvid-seq05')
 every_config = pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
 
 
+@functools.cache
+def loaded(path: Path) -> Config:
+    """The config, read once for all tests: they read it, or change a copy."""
+    return load_config(path)
+
+
 def family(path: Path) -> Path:
     return ROOT / 'configs' / path.relative_to(ROOT / 'configs').parts[0]
 
@@ -40,12 +48,14 @@ def own_folder(sample, monkeypatch):
 
 @every_config
 def test_parses_and_builds_from_its_own_bases(path):
-    cfg = load_config(path)  # looks every `type` up
+    cfg = loaded(path)  # looks every `type` up
+    before = cfg.to_dict()
     assert 'mmlight' in cfg.custom_imports.imports
     assert any(hook.type == 'NumClassCheckHook' for hook in cfg.custom_hooks) or cfg.default_scope == 'mmseg'
     model = build(cfg)
     assert sum(p.numel() for p in model.parameters()) > 0
     check_strides(model)
+    assert cfg.to_dict() == before  # so that one config builds any number of models
     for line in re.findall(r"""_base_\s*=[^=]*?::""", path.read_text()):
         pytest.fail(f'base of another package: {line}')
 
@@ -83,7 +93,7 @@ def test_metafile_and_readme(path):
 
 def shrunk(path: Path, sample: Path) -> Config:
     """The config on two pictures of the sample data set, resized to 128 pixels; pipelines otherwise untouched."""
-    cfg = load_config(path)
+    cfg = copy.deepcopy(loaded(path))
     segmentor = cfg.default_scope == 'mmseg'
     metainfo = load_config('thundernet_snet49_sample').metainfo
     # the coarsest level needs a pixel of its own
@@ -182,6 +192,6 @@ def test_a_step_of_training_and_of_validation(path, sample, tmp_path):
 @every_config
 def test_epochs_end(path):
     """An endless sampler goes with a loop that counts iterations."""
-    cfg = load_config(path)
+    cfg = loaded(path)
     endless = cfg.train_dataloader.sampler.type == 'InfiniteSampler'
     assert endless == (cfg.train_cfg.type == 'IterBasedTrainLoop')

@@ -396,3 +396,25 @@ def test_too_few_maps_are_named():
     net = network('a', **{'model.backbone.num_branches': 2})
     with pytest.raises(InputError, match=r'DFAHead: in_index is \[0, 1, 2, 3, 4, 5\], the backbone gives 4 maps'):
         net.eval()(torch.zeros(1, 3, 64, 64), mode='tensor')
+
+
+@pytest.mark.parametrize(
+    ('option', 'message'),
+    [
+        (
+            {'num_branches': 4},
+            "DFAHead: in_channels is [48, 48, 48, 192, 192, 192], the maps [0, 1, 2, 3, 4, 5] of the backbone's 8 "
+            'have [48, 48, 48, 48, 192, 192]',
+        ),
+        (
+            {'arch': 'B'},
+            "DFAHead: in_channels is [48, 48, 48, 192, 192, 192], the maps [0, 1, 2, 3, 4, 5] of the backbone's 6 "
+            'have [32, 32, 32, 128, 128, 128]',
+        ),
+    ],
+)
+def test_other_maps_are_named(option, message):
+    net = network('a', **{f'model.backbone.{key}': value for key, value in option.items()})
+    with pytest.raises(InputError) as error:
+        net.eval()(torch.zeros(1, 3, 64, 64), mode='tensor')
+    assert str(error.value) == message

@@ -31,7 +31,7 @@ class DFAHead(BaseDecodeHead):
 
     Raises:
         InputError: for ``in_channels`` and ``in_index`` of unequal length or ``num_low`` out of range; by ``forward``,
-            if the backbone gives fewer maps than ``in_index`` names.
+            if the backbone gives fewer maps than ``in_index`` names, or these have other channels.
     """
 
     def __init__(
@@ -66,6 +66,12 @@ class DFAHead(BaseDecodeHead):
         if len(inputs) <= max(self.in_index):
             raise InputError(f'DFAHead: in_index is {list(self.in_index)}, the backbone gives {len(inputs)} maps')
         maps = self._transform_inputs(inputs)
+        found = [x.shape[1] for x in maps]
+        if found != list(self.in_channels):
+            raise InputError(
+                f'DFAHead: in_channels is {list(self.in_channels)}, the maps {list(self.in_index)} of the '
+                f"backbone's {len(inputs)} have {found}"
+            )
         low, high = maps[: len(self.low)], maps[len(self.low) :]
         if not low:
             height, width = high[0].shape[-2:]
