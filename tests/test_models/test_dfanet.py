@@ -283,6 +283,24 @@ def test_one_pixel_cannot_be_normalised():
     net.eval()(torch.randn(1, 3, 64, 64))
 
 
+@pytest.mark.parametrize('options', [dict(norm_eval=True), dict(norm_cfg=dict(type='GN', num_groups=2))])
+def test_one_pixel_that_is_not_normalised_over_the_batch_trains(options):
+    """Held statistics, and norms that look at one image."""
+    assert all(x.isfinite().all() for x in DFANet('B', **options).train()(torch.randn(1, 3, 64, 64)))
+
+
+@pytest.mark.parametrize(('arch', 'count'), [('A', 1_824_443), ('B', 1_098_203)])
+def test_attention_with_a_norm(arch, count):
+    """As some re-implementations have it; the convolution's bias goes."""
+    norm = dict(type='BN')
+    net = DFANet(arch, attention_norm=norm, attention_act=dict(type='ReLU'))
+    decoder = 4_800 + 9_280 + 18_624 + 627 if arch == 'A' else 3_264 + 9_280 + 12_480 + 627
+    assert parameters(net) + decoder == count
+    assert isinstance(net.branches[2].attention.conv.activate, nn.ReLU)
+    with pytest.raises(InputError, match='an attention with batch norm normalises maps of 1x1: train with two images'):
+        net.train()(torch.randn(1, 3, 96, 96))
+
+
 def test_hard_examples_alone_count():
     net = network('a_ohem').decode_head
     logits, size = torch.zeros(1, 19, 8, 8), (8, 8)
@@ -379,6 +397,7 @@ def test_frozen_stages(make, frozen):
     [
         (lambda: DFANet('C'), "DFANet: arch must be one of ['A', 'B'], got 'C'"),
         (lambda: DFAXception('39'), "DFAXception: arch must be one of ['A', 'B'], got '39'"),
+        (lambda: DFAXception(num_classes=0), 'DFAXception: num_classes must be at least 1 or None, got 0'),
         (lambda: DFANet(num_branches=0), 'DFANet: num_branches must be a whole number of at least 1, got 0'),
         (lambda: DFANet(frozen_stages=4), 'DFANet: frozen_stages must be within -1..3, got 4'),
         (lambda: DFAXception(out_indices=(3,)), 'DFAXception: out_indices must be ascending and within 0..2, got (3,)'),

@@ -65,6 +65,8 @@ class DFAXception(Backbone):
         norm_eval: bool = False,
         init_cfg: dict | list[dict] | None = dict(type='Normal', layer='Linear', std=0.01),
     ):
+        if num_classes is not None and num_classes < 1:
+            raise InputError(f'DFAXception: num_classes must be at least 1 or None, got {num_classes}')
         super().__init__((2,) if num_classes else out_indices, frozen_stages, norm_eval, init_cfg)
         channels = widths(arch, 'DFAXception')
         self.check_stages(channels, (4, 8, 16))
@@ -97,12 +99,14 @@ class FCAttention(nn.Module):
 
     Args:
         channels: Channels of the map.
+        act_cfg: What stands for the sigmoid.
+        norm_cfg: Normalisation behind the convolution, which then has no bias.
     """
 
-    def __init__(self, channels: int):
+    def __init__(self, channels: int, act_cfg: dict | None = dict(type='Sigmoid'), norm_cfg: dict | None = None):
         super().__init__()
         self.fc = nn.Linear(channels, IMAGENET_CLASSES)
-        self.conv = ConvModule(IMAGENET_CLASSES, channels, 1, act_cfg=dict(type='Sigmoid'))
+        self.conv = ConvModule(IMAGENET_CLASSES, channels, 1, norm_cfg=norm_cfg, act_cfg=act_cfg)
 
     def forward(self, x: Tensor) -> Tensor:
         return x * self.conv(self.fc(x.mean((2, 3)))[:, :, None, None])
@@ -115,12 +119,13 @@ class Branch(nn.Module):
         arch: ``'A'`` or ``'B'``.
         in_channels: Input channels of enc2, enc3, enc4.
         norm_cfg: Normalisation layers.
+        attention: Arguments of :class:`FCAttention`.
     """
 
-    def __init__(self, arch: str, in_channels: Sequence[int], norm_cfg: dict):
+    def __init__(self, arch: str, in_channels: Sequence[int], norm_cfg: dict, attention: dict):
         super().__init__()
         self.layers = encoder(arch, in_channels, norm_cfg)
-        self.attention = FCAttention(4 * XCEPTIONS[arch][-1][0])
+        self.attention = FCAttention(4 * XCEPTIONS[arch][-1][0], **attention)
 
     def forward(self, x: Tensor, skips: Sequence[Tensor | None]) -> list[Tensor]:
         """Outputs of enc2, enc3, enc4 and the attention; enc3 and enc4 read the previous output and their skip."""
@@ -148,12 +153,13 @@ class DFANet(Backbone):
         arch: Xception ``'A'`` or ``'B'``.
         num_branches: Backbones in the cascade; the paper compares 1 to 4 and uses 3.
         norm_cfg: Normalisation layers.
+        attention_act, attention_norm: Of the attentions, see :class:`FCAttention`; re-implementations have others.
         frozen_stages: ``-1`` trains everything, ``0`` freezes ``conv1``, ``n`` also the first ``n`` backbones.
         norm_eval, init_cfg: As in :class:`~mmlight.models.backbones.base.Backbone`.
 
     Raises:
-        InputError: for an unknown ``arch`` or an argument out of range; in training, by ``forward``, for one image
-            whose coarsest map has one pixel, which batch norm cannot normalise.
+        InputError: for an unknown ``arch`` or an argument out of range; in training, by ``forward``, if batch norm has
+            one value per channel to normalise, as on one image whose coarsest map has one pixel.
     """
 
     def __init__(
@@ -161,6 +167,8 @@ class DFANet(Backbone):
         arch: str = 'A',
         num_branches: int = 3,
         norm_cfg: dict = dict(type='BN'),
+        attention_act: dict | None = dict(type='Sigmoid'),
+        attention_norm: dict | None = None,
         frozen_stages: int = -1,
         norm_eval: bool = False,
         init_cfg: dict | list[dict] | None = dict(type='Normal', layer='Linear', std=0.01),
@@ -175,7 +183,10 @@ class DFANet(Backbone):
         self.out_strides = tuple(4 << i for i in range(num_branches)) + tuple(16 << i for i in range(num_branches))
         self.conv1 = stem(norm_cfg)
         first, further = (STEM_CHANNELS, low, middle), (low + high, low + middle, middle + high)
-        self.branches = nn.ModuleList(Branch(arch, further if i else first, norm_cfg) for i in range(num_branches))
+        attention = dict(act_cfg=attention_act, norm_cfg=attention_norm)
+        self.branches = nn.ModuleList(
+            Branch(arch, further if i else first, norm_cfg, attention) for i in range(num_branches)
+        )
         self._register_load_state_dict_pre_hook(_spread_classifier, with_module=True)
         self.train()
 
@@ -185,7 +196,22 @@ class DFANet(Backbone):
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         """``(N, 3, H, W)`` to every backbone's enc2 and then every backbone's attention output, with three of them at
         strides 4, 8, 16 and 16, 32, 64; sizes are rounded up."""
-        self._check_size(image)
+        try:
+            return self._cascade(image)
+        except ValueError as error:
+            if 'more than 1 value per channel' not in str(error):
+                raise
+            stride, (height, width) = self.out_strides[-1], image.shape[2:]
+            if max(height, width) > stride:
+                reason = 'an attention with batch norm normalises maps of 1x1: train with two images per GPU'
+            else:
+                reason = (
+                    f'one image of {height}x{width} is one pixel at stride {stride}, which batch norm cannot '
+                    f'normalise: train with two images per GPU or more than {stride} pixels'
+                )
+            raise InputError(f'DFANet: {reason}') from error
+
+    def _cascade(self, image: Tensor) -> tuple[Tensor, ...]:
         x, skips = self.conv1(image), (None, None)
         lows, highs = [], []
         for branch in self.branches:
@@ -195,17 +221,6 @@ class DFANet(Backbone):
             lows.append(low)
             highs.append(high)
         return (*lows, *highs)
-
-    def _check_size(self, image: Tensor) -> None:
-        if not self.training:
-            return
-        stride = self.out_strides[-1]
-        number, _, height, width = image.shape
-        if number == 1 and height <= stride and width <= stride:
-            raise InputError(
-                f'DFANet: one image of {height}x{width} is one pixel at stride {stride}, which batch norm cannot '
-                f'normalise: train with two images per GPU or more than {stride} pixels'
-            )
 
 
 def _spread_classifier(module: DFANet, state_dict: dict[str, Tensor], prefix: str, *_) -> None:
