@@ -10,4 +10,9 @@ test_pipeline[1].update(scale=(1536, 768))
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader
-model = dict(data_preprocessor=dict(size=crop_size))
+
+ohem = dict(_base_.ohem, min_kept=73728)  # a sixteenth of the crop
+auxiliary_head = _base_.model.auxiliary_head
+for head in auxiliary_head:
+    head.update(sampler=ohem)
+model = dict(data_preprocessor=dict(size=crop_size), decode_head=dict(sampler=ohem), auxiliary_head=auxiliary_head)

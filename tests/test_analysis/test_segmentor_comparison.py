@@ -5,7 +5,7 @@ import torch
 from mmseg import __version__ as mmseg_version
 from torch import nn
 
-from mmlight.analysis.complexity import build
+from mmlight.analysis.complexity import build, measure
 from mmlight.analysis.latency import machine
 from mmlight.analysis.segmentor_comparison import BASELINES, compare, find, fold_norms, markdown, published
 from mmlight.engine.config import load_config
@@ -24,6 +24,12 @@ def test_published():
         assert [one.miou for one in found] == expected
     assert published(find(X39)).miou == 70.32
     assert published(find('bisenet_xception39_sample')) is None
+
+
+def test_mmseg_s_bisenet():
+    """13,275,539 parameters without the auxiliary heads (realtime_segmentation.md, section 6)."""
+    with torch.device('meta'):
+        assert measure(build(load_config(find(BASELINES[0]))), (64, 128)).parameters == 13_275_539
 
 
 def test_one_table():

@@ -14,6 +14,7 @@ from mmlight.engine.config import load_config
 from mmlight.errors import InputError
 from mmlight.models.seg import BiSeNet
 from mmlight.models.seg.bisenet import TwoConvFusion
+from mmlight.registry import MODELS
 
 X39 = dict(type='mmlight.Xception39', out_indices=(1, 2))
 R18 = dict(type='mmseg.ResNet', depth=18, out_indices=(2, 3), norm_cfg=dict(type='BN'))
@@ -47,6 +48,13 @@ def test_published_size_and_macs(name, count, size, macs, published):
     assert [one.macs for one in found] == list(macs)
     assert count * 4 / 2**20 == pytest.approx(size, rel=0.015)
     assert macs[0] == pytest.approx(published, rel=0.075)
+
+
+def test_published_size_of_the_plain_network():
+    """Paper, Table 1: ResNet-18 as FCN-32s has "42.7 M" parameters, which are MiB."""
+    with DefaultScope.overwrite_default_scope('mmseg'), torch.device('meta'):
+        count = parameters(MODELS.build(dict(R18, out_indices=(3,)))) + 513 * 19
+    assert count * 4 / 2**20 == pytest.approx(42.672, abs=5e-4)
 
 
 @pytest.mark.parametrize(('name', 'count'), [('xception39', 1_842_289), ('r18', 13_494_777)])
@@ -154,6 +162,24 @@ def test_ohem_leaves_easy_pixels_out():
         weight = head.sampler.sample(logits, labels)
         assert weight[0, :, :4].sum() == 0
         assert weight[0, :, 4:].min() == 1
+
+
+@pytest.mark.parametrize(
+    'name',
+    [
+        'bisenet_xception39_4xb4-160k_cityscapes-1024x1024',
+        'bisenet_xception39_4xb4-160k_cityscapes-768x1536',
+        'bisenet_r18_4xb4-160k_cityscapes-768x1536',
+        'bisenet_r18_4xb4-40k_camvid-720x960',
+        'dfanet_a_ohem_4xb12-80k_cityscapes-1024x1024',
+    ],
+)
+def test_ohem_keeps_a_sixteenth_of_the_crop(name):
+    """As the authors' code does, whatever the crop."""
+    cfg = load_config(name)
+    height, width = next(step for step in cfg.train_pipeline if step.type == 'RandomCrop').crop_size
+    for head in (cfg.model.decode_head, *cfg.model.get('auxiliary_head', ())):
+        assert 16 * head.sampler.min_kept == height * width
 
 
 def test_three_losses():
