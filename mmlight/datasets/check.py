@@ -22,7 +22,8 @@ SAMPLED_LABELS = 8  # label files that are opened per data set
 
 
 def check_config_data(cfg: Config, sections: Sequence[str] = LOADERS) -> list[str]:
-    """Checks every data set of a detection or segmentation config, and the model's class counts against it.
+    """Checks every data set of a detection or segmentation config, and the class counts of model and pipeline
+    against it.
 
     A config with ``data_check = 'warn'`` trains although annotated categories are not among its classes, boxes reach
     beyond their images or images are missing; with ``data_check = 'off'`` nothing is looked at.
@@ -47,7 +48,8 @@ def check_config_data(cfg: Config, sections: Sequence[str] = LOADERS) -> list[st
             if dataset is None:
                 continue
             classes = _class_names(dataset, where)
-            _check_num_classes(cfg.get('model'), classes, where)
+            parts = {'model': cfg.get('model'), f'{where}.pipeline': settings.get('pipeline')}
+            _check_num_classes(parts, classes, where)
             key = (type(dataset), dataset.ann_file, tuple(sorted(dataset.data_prefix.items())), tuple(classes))
             if key not in seen:
                 seen.add(key)
@@ -220,11 +222,12 @@ def _class_names(dataset: BaseDataset, where: str) -> list[str]:
     return classes
 
 
-def _check_num_classes(model: ConfigDict | None, classes: Sequence[str], where: str) -> None:
-    for place, part in iter_class_counts(model or {}):
-        if classes and isinstance(part['num_classes'], int) and part['num_classes'] != len(classes):
-            has = f'{len(classes)} classes ({_few(classes)})'
-            raise InputError(f'config key {place}.num_classes is {part["num_classes"]}, but {where} has {has}')
+def _check_num_classes(parts: dict[str, object], classes: Sequence[str], where: str) -> None:
+    for key, node in parts.items():
+        for place, part in iter_class_counts(node, key):
+            if classes and isinstance(part['num_classes'], int) and part['num_classes'] != len(classes):
+                has = f'{len(classes)} classes ({_few(classes)})'
+                raise InputError(f'config key {place}.num_classes is {part["num_classes"]}, but {where} has {has}')
 
 
 def _skips_broken(settings: ConfigDict) -> bool:

@@ -128,6 +128,9 @@ def test_num_classes_against_the_data(sample):
     )
     with pytest.raises(InputError, match=r'model\.decode_head\.num_classes is 11, .* has 19 classes'):
         check_config_data(segmentor(sample, num_classes=11))
+    steps = [{'type': 'LoadAnnotations'}, {'type': 'mmlight.CheckLabels', 'num_classes': 11}]
+    with pytest.raises(InputError, match=r'train_dataloader\.dataset\.pipeline\[1\]\.num_classes is 11, .* 19 classes'):
+        check_config_data(segmentor(sample, pipeline=steps))
 
 
 def test_classes_of_another_data_set(sample):

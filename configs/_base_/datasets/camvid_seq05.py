@@ -12,6 +12,11 @@ metainfo = dict(
     ],
 )  # fmt: skip
 
-train_dataloader = dict(dataset=dict(data_root=data_root, metainfo=metainfo))
-val_dataloader = dict(dataset=dict(data_root=data_root, metainfo=metainfo))
+train_pipeline = _base_.train_pipeline
+train_pipeline[6].update(num_classes=11)
+test_pipeline = _base_.test_pipeline
+test_pipeline[3].update(num_classes=11)
+
+train_dataloader = dict(dataset=dict(data_root=data_root, metainfo=metainfo, pipeline=train_pipeline))
+val_dataloader = dict(dataset=dict(data_root=data_root, metainfo=metainfo, pipeline=test_pipeline))
 test_dataloader = val_dataloader

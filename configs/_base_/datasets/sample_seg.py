@@ -16,8 +16,10 @@ metainfo = dict(
 
 train_pipeline = _base_.train_pipeline
 train_pipeline[2].update(scale=(384, 288))
+train_pipeline[6].update(num_classes=15)
 test_pipeline = _base_.test_pipeline
 test_pipeline[1].update(scale=(384, 288))
+test_pipeline[3].update(num_classes=15)
 
 train_dataloader = dict(dataset=dict(data_root=data_root, metainfo=metainfo, pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(data_root=data_root, metainfo=metainfo, pipeline=test_pipeline))
