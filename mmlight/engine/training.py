@@ -33,6 +33,8 @@ LAUNCHER_STARTS = {
     'slurm': '`srun` (see tools/slurm_train.sh)',
     'mpi': '`mpirun` with MASTER_ADDR exported',
 }
+TTA_RATIOS = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
+"""Sizes of an image in a segmentor's test-time augmentation, those of mmseg's configs and of BiSeNet's authors."""
 
 
 def train(
@@ -119,7 +121,8 @@ def evaluate(
         show: open a window per picture, for ``wait_time`` seconds.
         show_dir: folder for pictures with the predictions drawn, as mmdet's and mmseg's help texts have it: a relative
             one lies in the run's own folder, ``work_dir/<timestamp>``, an absolute one where it says.
-        tta: test-time augmentation, by the config's ``tta_model`` and ``tta_pipeline`` (detection has a default: flip).
+        tta: test-time augmentation, by the config's ``tta_model`` and ``tta_pipeline``. By default a detector sees each
+            image also flipped, a segmentor at six sizes, 0.5 to 1.75 of the test pipeline's, plain and flipped.
 
     Other arguments are those of :func:`train`.
 
@@ -350,12 +353,12 @@ def _test_dataset(cfg: Config) -> ConfigDict:
 
 
 def _enable_tta(cfg: Config) -> None:
-    if _is_segmentation(cfg):
-        missing = [key for key in ('tta_model', 'tta_pipeline') if key not in cfg]
-        if missing:
-            raise InputError(f'--tta: the config has no {" and no ".join(missing)}')
     dataset = _test_dataset(cfg)
     pipeline = cfg.get('tta_pipeline')
+    if _is_segmentation(cfg):
+        cfg.model = ConfigDict(cfg.get('tta_model') or {'type': 'SegTTAModel'}, module=cfg.model)
+        dataset.pipeline = pipeline or _scales_and_flip(dataset.pipeline)
+        return
     if pipeline is None:
         pack = dict(dataset.pipeline[-1])
         pack['meta_keys'] = (
@@ -367,6 +370,18 @@ def _enable_tta(cfg: Config) -> None:
     default = {'type': 'DetTTAModel', 'tta_cfg': {'nms': nms, 'max_per_img': 100}}
     cfg.model = ConfigDict(cfg.get('tta_model') or default, module=cfg.model)
     dataset.pipeline = pipeline
+
+
+def _scales_and_flip(pipeline: list[ConfigDict]) -> list[dict]:
+    """A segmentor's test pipeline with its ``Resize`` at each of ``TTA_RATIOS``, and each image also flipped."""
+    at = next((i for i, step in enumerate(pipeline) if step.type == 'Resize' and 'scale' in step), None)
+    if at is None:
+        raise InputError('--tta: the config has no tta_pipeline, and its test pipeline no Resize with a scale')
+    scale = pipeline[at].scale
+    sizes = [tuple(round(side * ratio) for side in scale) for ratio in TTA_RATIOS]
+    flips = [{'type': 'RandomFlip', 'prob': prob} for prob in (0.0, 1.0)]
+    choices = [[{**pipeline[at], 'scale': size} for size in sizes], flips, *([step] for step in pipeline[at + 1 :])]
+    return [*pipeline[:at], {'type': 'TestTimeAug', 'transforms': choices}]
 
 
 def _enable_out(cfg: Config, out: str) -> None:

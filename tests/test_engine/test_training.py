@@ -12,7 +12,8 @@ from tiny_project import mmlight, project
 
 from mmlight.cli import main
 from mmlight.engine.checkpoint import latest_checkpoint, load
-from mmlight.engine.training import set_epochs
+from mmlight.engine.config import load_config
+from mmlight.engine.training import _enable_tta, evaluate, set_epochs
 from mmlight.errors import InputError
 
 
@@ -102,6 +103,42 @@ def test_test_time_augmentation(trained, tmp_path, name):
     checkpoint = latest_checkpoint(trained / name)
     arguments = ['test', project() / f'{name}.py', checkpoint, '--work-dir', tmp_path, '--tta']
     assert main(list(map(str, arguments))) == 0
+
+
+@pytest.mark.parametrize(
+    ('name', 'sizes'),
+    [
+        (
+            'bisenet_xception39_4xb4-160k_cityscapes-1024x1024',
+            [(1024, 512), (1536, 768), (2048, 1024), (2560, 1280), (3072, 1536), (3584, 1792)],
+        ),
+        (
+            'dfanet_a_4xb12-80k_cityscapes-512x1024',
+            [(512, 256), (768, 384), (1024, 512), (1280, 640), (1536, 768), (1792, 896)],
+        ),
+    ],
+)
+def test_segmentors_are_augmented_by_scales_and_flip(name, sizes):
+    """Around the size at which the config tests; labels are loaded behind, at their own size and unflipped."""
+    cfg = load_config(name)
+    _enable_tta(cfg)
+    resizes, flips, *others = cfg.test_dataloader.dataset.pipeline[1].transforms
+    assert [step.scale for step in resizes] == sizes
+    assert [step.prob for step in flips] == [0, 1]
+    assert [step.type for (step,) in others] == ['LoadAnnotations', 'mmlight.CheckLabels', 'PackSegInputs']
+    assert cfg.model.type == 'SegTTAModel'
+
+
+def test_segmentor_under_its_default_augmentation(trained, tmp_path):
+    cfg = load_config(project() / 'seg.py')
+    cfg.pop('tta_pipeline'), cfg.pop('tta_model')
+    cfg.test_dataloader.dataset.pipeline.insert(1, dict(type='Resize', scale=(128, 96), keep_ratio=True))
+    metrics = evaluate(cfg, latest_checkpoint(trained / 'seg'), work_dir=tmp_path, tta=True)
+    assert 0 <= metrics['mIoU'] <= 100
+    cfg = load_config(project() / 'seg.py')
+    cfg.pop('tta_pipeline')
+    with pytest.raises(InputError, match='--tta: the config has no tta_pipeline, and its test pipeline no Resize'):
+        evaluate(cfg, latest_checkpoint(trained / 'seg'), work_dir=tmp_path, tta=True)
 
 
 def test_evaluate_segmentor(trained, tmp_path):
