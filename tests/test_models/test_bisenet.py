@@ -202,13 +202,17 @@ def test_one_image_in_training_is_refused_and_in_evaluation_is_not():
     [
         (dict(in_channels=(64, 128, 256)), 'in_channels must be those of strides 16 and 32'),
         (dict(in_channels=(64, 256)), r'in_channels is \(64, 256\), the backbone gives \(128, 256\)'),
+        (
+            dict(in_channels=(64, 128), backbone=dict(X39, out_indices=(0, 1))),
+            r'needs maps of strides 16 and 32, the backbone gives \(8, 16\): out_indices',
+        ),
         (dict(fusion='sum'), "fusion must be one of .* got 'sum'"),
         (dict(spatial_channels=(64, 128)), 'spatial_channels must be four numbers'),
     ],
 )
 def test_wrong_arguments(wrong, text):
     with pytest.raises(InputError, match=text):
-        BiSeNet(X39, **{'in_channels': (128, 256), **wrong})
+        BiSeNet(**{'backbone': X39, 'in_channels': (128, 256), **wrong})
 
 
 def test_wrong_number_of_maps():

@@ -32,6 +32,7 @@ class TwoConvFusion(FeatureFusionModule):
         )
 
 
+STRIDES = (16, 32)
 FUSIONS = {'two-conv': TwoConvFusion, 'one-conv': FeatureFusionModule}
 
 
@@ -54,7 +55,8 @@ class BiSeNet(BaseModule):
         init_cfg: mmengine's initialisation config.
 
     Raises:
-        InputError: for an unknown ``fusion``, or a backbone that declares other maps than two of these channels.
+        InputError: for an unknown ``fusion``, or a backbone that declares other maps than two of these channels and
+            strides.
     """
 
     def __init__(
@@ -79,6 +81,11 @@ class BiSeNet(BaseModule):
         declared = getattr(self.backbone, 'out_channels', in_channels)
         if tuple(declared) != tuple(in_channels):
             raise InputError(f'BiSeNet: in_channels is {tuple(in_channels)}, the backbone gives {tuple(declared)}')
+        strides = getattr(self.backbone, 'out_strides', STRIDES)
+        if tuple(strides) != STRIDES:
+            raise InputError(
+                f'BiSeNet: needs maps of strides 16 and 32, the backbone gives {tuple(strides)}: out_indices?'
+            )
         c16, c32 = in_channels
         width = context_channels
         self.spatial_path = SpatialPath(3, spatial_channels, norm_cfg=norm_cfg)
