@@ -8,6 +8,7 @@ from mmdet.registry import MODELS
 from mmdet.structures.bbox import bbox2roi
 from mmdet.testing import demo_mm_inputs
 from mmengine.config import ConfigDict
+from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
 from torch.nn import functional as F
@@ -293,3 +294,25 @@ def test_trains_under_autocast():
         losses = losses_of(model)
     sum(losses.values()).backward()
     assert all(p.grad.isfinite().all() for p in model.parameters())
+
+
+@pytest.mark.parametrize(
+    ('name', 'factor'),
+    [
+        (S, 3), ('light-head-rcnn_xception-s_8xb2-12e_coco', 3), (RFCN, 1), ('rfcn_r101_8xb2-12e_coco', 1),
+        ('light-head-rcnn_r101_b2-thin-large-kernel_8xb2-125k_coco', 3),
+        ('light-head-rcnn_r101_b2-thin_8xb2-125k_coco', 1),
+    ],
+)  # fmt: skip
+def test_rates_and_decay(name, factor):
+    """The authors' code: no decay of biases, those of the large separable convolution included, which learns three
+    times as fast."""
+    model = network(name)
+    groups = build_optim_wrapper(model, load_config(name).optim_wrapper).optimizer.param_groups
+    found = {id(p): (group['lr'], group['weight_decay']) for group in groups for p in group['params']}
+    norms = {id(p) for m in model.modules() if isinstance(m, torch.nn.BatchNorm2d) for p in m.parameters()}
+    trained = [(key, *found[id(p)]) for key, p in model.named_parameters() if p.requires_grad and id(p) not in norms]
+    assert len([key for key, *_ in trained if key.startswith('neck.')]) == (8 if 'neck.thin' in str(trained) else 4)
+    for key, rate, decay in trained:
+        assert rate == pytest.approx(0.01 * (factor if key.startswith('neck.') else 1)), key
+        assert decay == (0 if key.endswith('.bias') else 1e-4), key
