@@ -58,14 +58,14 @@ class PSRoIAlign(PositionSensitive):
         min_size: float | None = None,
     ):
         super().__init__(output_size, spatial_scale)
-        if not isinstance(sampling_ratio, int) or sampling_ratio < 1:
+        if type(sampling_ratio) is not int or sampling_ratio < 1:
             raise InputError(
                 f'PSRoIAlign: sampling_ratio must be an integer of at least 1, got {sampling_ratio!r} '
                 '(a number of samples that adapts to the RoI is not supported)'
             )
         if mode not in ('avg', 'max'):
             raise InputError(f"PSRoIAlign: mode must be 'avg' or 'max', got {mode!r}")
-        if min_size is not None and min_size < 0:
+        if min_size is not None and (not isinstance(min_size, (int, float)) or not min_size >= 0):
             raise InputError(f'PSRoIAlign: min_size must be None or at least 0, got {min_size!r}')
         self.sampling_ratio = sampling_ratio
         self.mode = mode
