@@ -149,9 +149,9 @@ def test_large_separable_convolution_is_the_sum_of_two_orders():
     assert torch.allclose(neck((x, x))[0], sum(branches).relu(), atol=1e-6)
 
 
-@pytest.mark.parametrize('kernel', [0, 2, 14])
+@pytest.mark.parametrize('kernel', [0, 2, 14, 15.0, '15'])
 def test_even_kernel_is_refused(kernel):
-    with pytest.raises(InputError, match=f'kernel_size must be odd and positive, got {kernel}'):
+    with pytest.raises(InputError, match=f'kernel_size must be odd and positive, got {kernel!r}'):
         LightHeadNeck(576, 64, kernel_size=kernel)
 
 
@@ -232,9 +232,24 @@ def test_joint_ohem(agnostic, kept, objects):
     assert with_box == {i for i in hardest if labels[i] != 5}
 
 
-def test_ohem_of_nothing_is_refused():
-    with pytest.raises(InputError, match='LightHeadBBoxHead: ohem_per_img must be at least 1, got 0'):
-        LightHeadBBoxHead(ohem_per_img=0)
+@pytest.mark.parametrize('number', [0, 1.5, '256', None])
+def test_ohem_of_nothing_is_refused(number):
+    with pytest.raises(InputError, match=f'LightHeadBBoxHead: ohem_per_img must be an integer .*, got {number!r}'):
+        LightHeadBBoxHead(ohem_per_img=number)
+
+
+def test_what_r_fcn_s_head_cannot_do_is_refused():
+    with pytest.raises(InputError, match='RFCNBBoxHead: reg_class_agnostic can only be True, got False'):
+        RFCNBBoxHead(num_classes=3, reg_class_agnostic=False)
+    with pytest.raises(InputError, match='RFCNBBoxHead: in_channels can only be 8, got 10'):
+        RFCNBBoxHead(num_classes=3, in_channels=10)
+    assert RFCNBBoxHead(num_classes=3, in_channels=8, reg_class_agnostic=True).in_channels == 8
+
+
+def test_a_map_that_does_not_fit_the_extractor_is_refused():
+    extractor = PSRoIExtractor(dict(type='mmlight.PSRoIAlign', output_size=7), 10, [16])
+    with pytest.raises(InputError, match='out_channels 10 and 7 x 7 bins need a map of 490 channels, got 245'):
+        extractor([torch.zeros(1, 245, 8, 8)], torch.zeros(2, 5))
 
 
 def test_initial_weights():
