@@ -33,6 +33,9 @@ from mmlight.errors import InputError
 TRAINING_ONLY = ('auxiliary_head',)
 """Children that mmseg's segmentors have for the loss only; they are no part of the network that is measured."""
 
+BAGS = (torch.ops.aten._embedding_bag, torch.ops.aten._embedding_bag_forward_only)
+"""Weighted sums of rows, without a formula in torch; mmlight's operators resample RoI features by them."""
+
 ROI_SAMPLERS = ('RoIAlign', 'RoIPool')
 """A module whose class name contains one of these resamples RoI features."""
 
@@ -54,7 +57,7 @@ class Complexity:
         parameters: number of parameters of the inference network.
         macs: multiply-adds, without RoI sampling.
         by_part: dotted module name -> its share; the shares add up to the two totals.
-        sampling_macs: multiply-adds spent on resampling RoI features by matrix products.
+        sampling_macs: multiply-adds spent on resampling RoI features by matrix products and weighted sums.
         rois: number of proposals that the second stage was run with, 0 if there is none.
         training_only: parameters of the heads that only the loss uses (not in ``parameters``).
         not_counted: name -> calls of the operators that have no formula and are no element-wise, shape,
@@ -288,7 +291,11 @@ class OperatorCounter(TorchDispatchMode):
         formula = flop_registry.get(func._overloadpacket)
         macs = formula(*args, **kwargs, out_val=out) // 2 if formula else 0
         if formula is None:
-            if not needs_no_count(func) and not self.sampling():
+            if self.sampling():
+                if func._overloadpacket in BAGS:
+                    table, index = args[:2]
+                    self.sampling_macs += index.numel() * table.shape[1]
+            elif not needs_no_count(func):
                 self.not_counted[str(func._overloadpacket)] += 1
         elif self.sampling():
             self.sampling_macs += macs

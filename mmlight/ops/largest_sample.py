@@ -36,7 +36,7 @@ class Axis:
     def __init__(self, points: Tensor, length: int, stride: int, plane: int):
         inside = ((points >= -1) & (points <= length)).to(points.dtype)
         points = points.clamp(0, length - 1)
-        cell = points.floor().clamp(max=max(length - 2, 0))  # so that there is a cell above
+        cell = points.floor().clamp(max=max(length - 2, 0)).nan_to_num(0)  # so that there is a cell, and one above
         bins = torch.arange(points.shape[1], device=points.device)[:, None]
         upper = (points - cell) * inside
         self.index = (cell.long() * stride + bins * plane).flatten(1)

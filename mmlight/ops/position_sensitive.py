@@ -22,11 +22,11 @@ class PositionSensitive(nn.Module):
     def __init__(self, output_size: int | tuple[int, int], spatial_scale: float):
         super().__init__()
         name = type(self).__name__
-        pair = (output_size, output_size) if isinstance(output_size, int) else tuple(output_size)
-        if len(pair) != 2 or not all(isinstance(bins, int) and bins >= 1 for bins in pair):
+        pair = tuple(output_size) if isinstance(output_size, (tuple, list)) else (output_size, output_size)
+        if len(pair) != 2 or not all(type(bins) is int and bins >= 1 for bins in pair):
             raise InputError(f'{name}: output_size must be one or two positive integers, got {output_size!r}')
-        if not spatial_scale > 0:
-            raise InputError(f'{name}: spatial_scale must be positive, got {spatial_scale!r}')
+        if not isinstance(spatial_scale, (int, float)) or not 0 < spatial_scale < float('inf'):
+            raise InputError(f'{name}: spatial_scale must be a positive number, got {spatial_scale!r}')
         self.output_size = pair
         self.spatial_scale = spatial_scale
 
@@ -42,6 +42,7 @@ class PositionSensitive(nn.Module):
 
         Raises:
             InputError: for shapes or devices that do not fit, and for the index of an image that is not there.
+                A RoI that is not finite is no error; what comes of it is undefined, and of the others as usual.
         """
         self._check(features, rois)
         kind = features.device.type
@@ -49,14 +50,17 @@ class PositionSensitive(nn.Module):
             precise = features if features.dtype == torch.float64 else features.float()
             rois = rois.detach().to(precise.dtype)
             if len(features) == 1:
+                if kind != 'meta' and not torch.jit.is_tracing() and rois[:, 0].any():
+                    raise self._no_such_image(1)
                 return self._pool(precise[0], rois[:, 1:]).to(features.dtype)
             members = [(rois[:, 0] == image).nonzero().flatten() for image in range(len(features))]
             if sum(map(len, members)) < len(rois):
-                raise InputError(
-                    f'{type(self).__name__}: rois must name images 0..{len(features) - 1} in their first column'
-                )
+                raise self._no_such_image(len(features))
             pooled = torch.cat([self._pool(precise[i], rois[index, 1:]) for i, index in enumerate(members)])
             return pooled[torch.cat(members).argsort()].to(features.dtype)
+
+    def _no_such_image(self, images: int) -> InputError:
+        return InputError(f'{type(self).__name__}: rois must name images 0..{images - 1} in their first column')
 
     def _check(self, features: Tensor, rois: Tensor) -> None:
         name, (rows, columns) = type(self).__name__, self.output_size

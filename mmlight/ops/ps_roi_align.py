@@ -1,19 +1,18 @@
-"""Position-sensitive RoI align without a compiled operator.
+"""Position-sensitive RoI align without a compiled operator: :mod:`mmlight.ops.mean_sample` and
+:mod:`mmlight.ops.largest_sample`.
 
-Along one axis, bilinear interpolation at coordinate ``v`` is a product with the *hat* weights
-``relu(1 - |v - l|)``, ``l = 0 .. L-1``. Averaged over the samples of a bin they give one weight row per RoI and bin,
-so that pooling is two matrix products, one per axis: no gather, no scatter, nothing that ONNX lacks. A maximum has no
-such form: :mod:`mmlight.ops.largest_sample`.
+An exported mean is written in another way. Along one axis, bilinear interpolation at coordinate ``v`` is a product with
+the *hat* weights ``relu(1 - |v - l|)``, ``l = 0 .. L-1``. Averaged over the samples of a bin they give one weight row
+per RoI and bin, so that pooling is two matrix products, one per axis: no gather, no scatter, nothing that ONNX lacks.
+But its cost grows with the map.
 """
-
-from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from mmlight.errors import InputError
 from mmlight.ops.largest_sample import largest_sample
+from mmlight.ops.mean_sample import mean_sample
 from mmlight.ops.position_sensitive import PositionSensitive
 
 
@@ -59,14 +58,14 @@ class PSRoIAlign(PositionSensitive):
         min_size: float | None = None,
     ):
         super().__init__(output_size, spatial_scale)
-        if not isinstance(sampling_ratio, int) or sampling_ratio < 1:
+        if type(sampling_ratio) is not int or sampling_ratio < 1:
             raise InputError(
                 f'PSRoIAlign: sampling_ratio must be an integer of at least 1, got {sampling_ratio!r} '
                 '(a number of samples that adapts to the RoI is not supported)'
             )
         if mode not in ('avg', 'max'):
             raise InputError(f"PSRoIAlign: mode must be 'avg' or 'max', got {mode!r}")
-        if min_size is not None and min_size < 0:
+        if min_size is not None and (not isinstance(min_size, (int, float)) or not min_size >= 0):
             raise InputError(f'PSRoIAlign: min_size must be None or at least 0, got {min_size!r}')
         self.sampling_ratio = sampling_ratio
         self.mode = mode
@@ -82,6 +81,8 @@ class PSRoIAlign(PositionSensitive):
         bins = features.view(-1, rows, columns, height, width)
         if self.mode == 'max':
             return largest_sample(bins, points_y, points_x)
+        if not torch.onnx.is_in_onnx_export():
+            return mean_sample(bins, points_y, points_x)
         # the mean over S * S samples is the product of two means
         return _interpolate(bins, _hat_weights(points_y, height).mean(2), _hat_weights(points_x, width).mean(2))
 
@@ -110,63 +111,8 @@ def _hat_weights(points: Tensor, length: int) -> Tensor:
     return (1 - distance.abs()).clamp(min=0) * inside[..., None]
 
 
-GROUP = 32
-"""RoIs pooled at once on a CPU, whose caches then hold what is between the two sums."""
-
-
 def _interpolate(bins: Tensor, weight_y: Tensor, weight_x: Tensor) -> Tensor:
-    """``(K, P, Q, H, W)``, ``(R, P, H)``, ``(R, Q, W)`` to ``(R, K, P, Q)``.
-
-    For each row of bins one matrix product, then a weighted sum: several times as fast as the same two contractions by
-    ``einsum``, which spends its time on one tiny matrix product per RoI and bin.
-    """
-    if torch.onnx.is_in_onnx_export():  # its graph takes any number of RoIs
-        return _rows(bins.permute(1, 3, 2, 0, 4), weight_y.transpose(0, 1), weight_x).permute(1, 3, 0, 2)
-    return (_Resample.apply if bins.requires_grad else _resample)(bins, weight_y, weight_x)
-
-
-def _rows(bins: Tensor, weight_y: Tensor, weight_x: Tensor) -> Tensor:
-    """``(..., H, Q, K, W)``, ``(..., R, H)``, ``(R, Q, W)`` to ``(..., R, Q, K)``."""
-    lines = torch.matmul(weight_y, bins.flatten(-3)).unflatten(-1, bins.shape[-3:])
-    return torch.matmul(lines, weight_x[..., None]).squeeze(-1)
-
-
-def _groups(rois: int, device: torch.device) -> list[slice]:
-    size = GROUP if device.type == 'cpu' else max(rois, 1)
-    return [slice(start, start + size) for start in range(0, rois, size)]
-
-
-def _resample(bins: Tensor, weight_y: Tensor, weight_x: Tensor) -> Tensor:
-    """:func:`_interpolate` without a gradient."""
-    channels, rows, columns = bins.shape[:3]
-    pooled = bins.new_empty(len(weight_x), channels, rows, columns)
-    for row in range(rows):
-        maps = bins[:, row].permute(2, 1, 0, 3)
-        for group in _groups(len(weight_x), bins.device):
-            pooled[group, :, row] = _rows(maps, weight_y[group, row], weight_x[group]).transpose(1, 2)
-    return pooled
-
-
-class _Resample(torch.autograd.Function):
-    """:func:`_resample` with its gradient: automatic differentiation would keep what is between the two sums and
-    multiply tiny matrices."""
-
-    @staticmethod
-    def forward(ctx: Any, bins: Tensor, weight_y: Tensor, weight_x: Tensor) -> Tensor:
-        ctx.save_for_backward(weight_y, weight_x)
-        ctx.shape = bins.shape
-        return _resample(bins, weight_y, weight_x)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
-        weight_y, weight_x = ctx.saved_tensors
-        channels, rows, columns, height, width = ctx.shape
-        gradient = grad.new_empty(ctx.shape)
-        for row in range(rows):
-            maps = grad.new_zeros(height, columns * channels * width)
-            for group in _groups(len(weight_x), grad.device):
-                lines = grad[group, :, row].transpose(1, 2)[..., None] * weight_x[group, :, None]
-                maps.addmm_(weight_y[group, row].t(), lines.flatten(1))
-            gradient[:, row] = maps.view(height, columns, channels, width).permute(2, 1, 0, 3)
-        return gradient, None, None
+    """``(K, P, Q, H, W)``, ``(R, P, H)``, ``(R, Q, W)`` to ``(R, K, P, Q)``."""
+    lines = torch.matmul(weight_y.transpose(0, 1), bins.permute(1, 3, 2, 0, 4).flatten(2))
+    lines = lines.unflatten(2, (bins.shape[2], bins.shape[0], bins.shape[4]))  # (P, R, Q, K, W)
+    return torch.matmul(lines, weight_x[..., None]).squeeze(-1).permute(1, 3, 0, 2)

@@ -72,8 +72,8 @@ class PSRoIPool(PositionSensitive):
         end = (_round(high) + float(self.legacy)) * self.spatial_scale
         size = (end - start).clamp(min=SMALLEST)
         edges = start[:, None] + size[:, None] * torch.arange(bins + 1, device=low.device) / bins
-        first, last = edges[:, :-1].floor(), edges[:, 1:].ceil()
-        return first.clamp(0, length).long(), last.clamp(0, length).long()
+        first, last = (x.clamp(0, length).nan_to_num(0).long() for x in (edges[:, :-1].floor(), edges[:, 1:].ceil()))
+        return first, last
 
     def extra_repr(self) -> str:
         return f'output_size={self.output_size}, spatial_scale={self.spatial_scale}, legacy={self.legacy}'

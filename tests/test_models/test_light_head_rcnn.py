@@ -8,6 +8,7 @@ from mmdet.registry import MODELS
 from mmdet.structures.bbox import bbox2roi
 from mmdet.testing import demo_mm_inputs
 from mmengine.config import ConfigDict
+from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
 from torch.nn import functional as F
@@ -148,9 +149,9 @@ def test_large_separable_convolution_is_the_sum_of_two_orders():
     assert torch.allclose(neck((x, x))[0], sum(branches).relu(), atol=1e-6)
 
 
-@pytest.mark.parametrize('kernel', [0, 2, 14])
+@pytest.mark.parametrize('kernel', [0, 2, 14, 15.0, '15'])
 def test_even_kernel_is_refused(kernel):
-    with pytest.raises(InputError, match=f'kernel_size must be odd and positive, got {kernel}'):
+    with pytest.raises(InputError, match=f'kernel_size must be odd and positive, got {kernel!r}'):
         LightHeadNeck(576, 64, kernel_size=kernel)
 
 
@@ -231,9 +232,24 @@ def test_joint_ohem(agnostic, kept, objects):
     assert with_box == {i for i in hardest if labels[i] != 5}
 
 
-def test_ohem_of_nothing_is_refused():
-    with pytest.raises(InputError, match='LightHeadBBoxHead: ohem_per_img must be at least 1, got 0'):
-        LightHeadBBoxHead(ohem_per_img=0)
+@pytest.mark.parametrize('number', [0, 1.5, '256', None])
+def test_ohem_of_nothing_is_refused(number):
+    with pytest.raises(InputError, match=f'LightHeadBBoxHead: ohem_per_img must be an integer .*, got {number!r}'):
+        LightHeadBBoxHead(ohem_per_img=number)
+
+
+def test_what_r_fcn_s_head_cannot_do_is_refused():
+    with pytest.raises(InputError, match='RFCNBBoxHead: reg_class_agnostic can only be True, got False'):
+        RFCNBBoxHead(num_classes=3, reg_class_agnostic=False)
+    with pytest.raises(InputError, match='RFCNBBoxHead: in_channels can only be 8, got 10'):
+        RFCNBBoxHead(num_classes=3, in_channels=10)
+    assert RFCNBBoxHead(num_classes=3, in_channels=8, reg_class_agnostic=True).in_channels == 8
+
+
+def test_a_map_that_does_not_fit_the_extractor_is_refused():
+    extractor = PSRoIExtractor(dict(type='mmlight.PSRoIAlign', output_size=7), 10, [16])
+    with pytest.raises(InputError, match='out_channels 10 and 7 x 7 bins need a map of 490 channels, got 245'):
+        extractor([torch.zeros(1, 245, 8, 8)], torch.zeros(2, 5))
 
 
 def test_initial_weights():
@@ -293,3 +309,25 @@ def test_trains_under_autocast():
         losses = losses_of(model)
     sum(losses.values()).backward()
     assert all(p.grad.isfinite().all() for p in model.parameters())
+
+
+@pytest.mark.parametrize(
+    ('name', 'factor'),
+    [
+        (S, 3), ('light-head-rcnn_xception-s_8xb2-12e_coco', 3), (RFCN, 1), ('rfcn_r101_8xb2-12e_coco', 1),
+        ('light-head-rcnn_r101_b2-thin-large-kernel_8xb2-125k_coco', 3),
+        ('light-head-rcnn_r101_b2-thin_8xb2-125k_coco', 1),
+    ],
+)  # fmt: skip
+def test_rates_and_decay(name, factor):
+    """The authors' code: no decay of biases, those of the large separable convolution included, which learns three
+    times as fast."""
+    model = network(name)
+    groups = build_optim_wrapper(model, load_config(name).optim_wrapper).optimizer.param_groups
+    found = {id(p): (group['lr'], group['weight_decay']) for group in groups for p in group['params']}
+    norms = {id(p) for m in model.modules() if isinstance(m, torch.nn.BatchNorm2d) for p in m.parameters()}
+    trained = [(key, *found[id(p)]) for key, p in model.named_parameters() if p.requires_grad and id(p) not in norms]
+    assert len([key for key, *_ in trained if key.startswith('neck.')]) == (8 if 'neck.thin' in str(trained) else 4)
+    for key, rate, decay in trained:
+        assert rate == pytest.approx(0.01 * (factor if key.startswith('neck.') else 1)), key
+        assert decay == (0 if key.endswith('.bias') else 1e-4), key

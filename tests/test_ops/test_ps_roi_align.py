@@ -104,10 +104,13 @@ def test_equals_diagonal_of_roi_align(mode, aligned, min_size):
     assert (PSRoIAlign(7, 1 / 16, 2, mode, aligned, min_size)(features, rois) - diagonal).abs().max() <= 1e-4
 
 
-def test_channel_order():
-    features = torch.arange(245.0).view(1, 245, 1, 1).expand(1, 245, 20, 20)
-    out = PSRoIAlign(7, 1 / 16)(features, torch.tensor([[0, 32.0, 48, 256, 272]]))
-    assert (out.flatten() - torch.arange(245.0)).abs().max() <= 1e-4
+@pytest.mark.parametrize('variant', VARIANTS)
+@pytest.mark.parametrize('channels', [245, 490])
+def test_channel_order(variant, channels):
+    mode, aligned, min_size = VARIANTS[variant]
+    features = torch.arange(float(channels)).view(1, channels, 1, 1).expand(1, channels, 20, 20)
+    out = PSRoIAlign(7, 1 / 16, 2, mode, aligned, min_size)(features, torch.tensor([[0, 32.0, 48, 256, 272]]))
+    assert (out.flatten() - torch.arange(float(channels))).abs().max() <= 1e-4
 
 
 @pytest.mark.parametrize(
@@ -230,6 +233,10 @@ def test_no_gradient_to_rois():
         (dict(sampling_ratio=0), 'sampling_ratio'),
         (dict(mode='mean'), 'mode'),
         (dict(min_size=-1), 'min_size'),
+        (dict(min_size='0.1'), 'min_size'),
+        (dict(output_size=True), 'output_size'),
+        (dict(output_size=None), 'output_size'),
+        (dict(sampling_ratio=2.0), 'sampling_ratio'),
     ],
 )
 def test_bad_argument_is_named(arguments, name):

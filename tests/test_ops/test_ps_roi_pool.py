@@ -8,7 +8,10 @@ from fractions import Fraction
 import pytest
 import torch
 
+from mmlight.errors import InputError
 from mmlight.ops import PSRoIAlign, PSRoIPool
+
+OPERATORS = [PSRoIPool(3, 1 / 16), PSRoIAlign(3, 1 / 16, mode='max'), PSRoIAlign(3, 1 / 16)]
 
 
 def cells(low, high, bins, number, length, scale, legacy):
@@ -145,13 +148,38 @@ def test_wrong_input_is_named():
         pool(torch.zeros(2, 490, 20, 20), torch.tensor([[2.0, 0, 0, 1, 1]]))
     with pytest.raises(ValueError, match='output_size'):
         PSRoIPool(0, 1 / 16)
-    with pytest.raises(ValueError, match='spatial_scale'):
-        PSRoIPool(7, 0)
+    for scale in (0, float('nan'), None, '1/16'):
+        with pytest.raises(InputError, match='PSRoIPool: spatial_scale must be a positive number'):
+            PSRoIPool(7, scale)
 
 
-@pytest.mark.parametrize(
-    'pool', [PSRoIPool(3, 1 / 16), PSRoIAlign(3, 1 / 16, mode='max'), PSRoIAlign(3, 1 / 16)], ids=str
-)
+@pytest.mark.parametrize('pool', OPERATORS, ids=str)
+def test_an_image_that_is_not_there_is_named(pool):
+    for images, index in ((1, 1), (1, -1), (2, 2)):
+        with pytest.raises(InputError, match=rf'rois must name images 0\.\.{images - 1} in their first column'):
+            pool(torch.zeros(images, 18, 20, 20), torch.tensor([[index, 0, 0, 16.0, 16]]))
+
+
+@pytest.mark.parametrize('pool', OPERATORS, ids=str)
+@pytest.mark.parametrize('bad', [float('nan'), float('inf'), -float('inf'), 1e30])
+def test_a_roi_that_is_not_finite_does_no_harm_to_the_others(pool, bad):
+    """A training that diverges: the loss tells, not an index out of range (on a GPU, a lost process)."""
+    features = torch.randn(1, 18, 9, 11, requires_grad=True)
+    good = torch.tensor([[0, 16.0, 16, 100, 90]])
+    out = pool(features, torch.cat([good, torch.tensor([[0, bad, bad, bad, bad], [0, 5, 5, bad, 40]]), good]))
+    assert torch.allclose(out[[0, 3]], pool(features, good).expand(2, -1, -1, -1))
+    out[[0, 3]].sum().backward()
+    out = pool(features, torch.tensor([[0, bad, 5, bad, 40]]))
+    out.sum().backward()
+
+
+@pytest.mark.parametrize('pool', OPERATORS, ids=str)
+def test_any_layout_in_memory(pool):
+    features, rois = torch.randn(2, 18, 20, 22), some_rois()
+    assert torch.allclose(pool(features.contiguous(memory_format=torch.channels_last), rois), pool(features, rois))
+
+
+@pytest.mark.parametrize('pool', OPERATORS, ids=str)
 def test_onnx_with_another_number_of_rois(pool):
     onnxruntime = pytest.importorskip('onnxruntime')
     pytest.importorskip('onnx')

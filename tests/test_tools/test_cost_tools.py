@@ -67,6 +67,24 @@ def test_benchmark_guidelines(run):
     assert (code, err) == (2, 'error: guideline G5: allowed are G1, G2, G3, G4 (see benchmark_guidelines.py --help)\n')
 
 
+def test_benchmark_ps_roi_align(run):
+    """The size that Light-Head R-CNN's comparison is about; memory is exact, time on a busy machine is not."""
+    code, out, _ = run('benchmark_ps_roi_align.py', '--channels', 490, '--repeats', 1)
+    assert code == 0
+    ratios = {line[:28].strip(): float(line.split()[-1][:-1]) for line in out.splitlines() if line.endswith('x')}
+    assert ratios['forward, memory'] >= 20
+    assert ratios['forward + backward, memory'] >= 20
+    assert ratios['forward, time'] >= 5
+    for arguments, message in (
+        (['--channels', 500], '--channels must be a multiple of 49, got 500'),
+        (['--rois', 0], '--rois must be 1 or more, got 0'),
+        (['--device', 'tpu'], "--device 'tpu'"),
+    ):
+        code, _, err = run('benchmark_ps_roi_align.py', *arguments)
+        assert (code, err.count('\n')) == (2, 1)
+        assert message in err
+
+
 def test_compare_detectors(run, tmp_path):
     page = tmp_path / 'page.md'
     page.write_text('<!-- begin table -->\n<!-- end table -->\n')

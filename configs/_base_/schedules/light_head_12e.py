@@ -10,8 +10,16 @@ param_scheduler = [
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='SGD', lr=0.01, momentum=0.9, weight_decay=1e-4),
-    # as in the authors' code: no decay of biases, the large separable convolution three times as fast
-    paramwise_cfg=dict(bias_decay_mult=0.0, custom_keys=dict(neck=dict(lr_mult=3.0))),
+    # as in the authors' code: no decay of biases, the large separable convolution three times as fast; a custom key
+    # makes mmengine forget bias_decay_mult, and the longest key that is part of a parameter's name counts
+    paramwise_cfg=dict(
+        bias_decay_mult=0.0,
+        custom_keys={
+            'neck': dict(lr_mult=3.0),
+            'first.0.bias': dict(lr_mult=3.0, decay_mult=0.0),  # column_first and row_first
+            'first.1.bias': dict(lr_mult=3.0, decay_mult=0.0),
+        },
+    ),
 )
 
 # --auto-scale-lr: base_batch_size = 8 GPUs x 2 images

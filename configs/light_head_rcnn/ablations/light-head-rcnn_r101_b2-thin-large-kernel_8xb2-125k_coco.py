@@ -7,4 +7,12 @@ model = dict(
         bbox_head=dict(type='mmlight.OneLayerBBoxHead', in_channels=10, reg_class_agnostic=True),
     ),
 )
-optim_wrapper = dict(paramwise_cfg=dict(custom_keys=dict(neck=dict(lr_mult=3.0))))
+optim_wrapper = dict(
+    paramwise_cfg=dict(
+        custom_keys={
+            'neck': dict(lr_mult=3.0),
+            'first.0.bias': dict(lr_mult=3.0, decay_mult=0.0),
+            'first.1.bias': dict(lr_mult=3.0, decay_mult=0.0),
+        }
+    )
+)

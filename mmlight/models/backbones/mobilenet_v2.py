@@ -8,7 +8,7 @@ from torch import Tensor
 from mmlight.errors import InputError
 from mmlight.models.backbones.efficientnet_lite import round_filters
 from mmlight.models.backbones.foreign_weights import accept_foreign_weights
-from mmlight.models.backbones.staged import StagedBackbone
+from mmlight.models.backbones.staged import StagedBackbone, check_width
 from mmlight.models.layers import MBConv
 from mmlight.registry import MODELS
 
@@ -60,8 +60,7 @@ class MobileNetV2(StagedBackbone):
         init_cfg: dict | list[dict] | None = dict(type='Kaiming', layer='Conv2d'),
         **kwargs: Any,
     ):
-        if widen_factor <= 0:
-            raise InputError(f'MobileNetV2: widen_factor must be positive, got {widen_factor}')
+        check_width('MobileNetV2', widen_factor)
 
         def unit(stage, number, in_channels, out_channels, stride, dilation):
             layers = dict(norm_cfg=norm_cfg, act_cfg=act_cfg)

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from mmlight.errors import InputError
 from mmlight.models.backbones.foreign_weights import accept_foreign_weights
 from mmlight.models.backbones.shufflenet_v2 import channel_shuffle
-from mmlight.models.backbones.staged import StagedBackbone
+from mmlight.models.backbones.staged import StagedBackbone, check_width
 from mmlight.registry import MODELS
 
 STAGES = {  # groups -> channels of the stages at width 1.0; arXiv 1707.01083, Table 1
@@ -46,8 +46,9 @@ def widths(groups: int, widen_factor: float) -> tuple[int, tuple[int, ...]]:
     Raises:
         InputError: for other groups, and for a width at which no such stem is left.
     """
-    if groups not in STAGES:
+    if type(groups) is not int or groups not in STAGES:
         raise InputError(f'ShuffleNetV1: groups must be one of {list(STAGES)}, got {groups!r}')
+    check_width('ShuffleNetV1', widen_factor)
     unit = 4 * groups
     stages = tuple(int(channels * widen_factor / unit + 0.5) * unit for channels in STAGES[groups])
     stems = [stem for stem in range(4, stages[0], 4) if (stages[0] - stem) % groups == 0]

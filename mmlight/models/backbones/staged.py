@@ -13,6 +13,12 @@ Unit = Callable[[int, int, int, int, int, int], nn.Module]
 """(stage, number in the stage, input channels, output channels, stride, dilation) -> unit."""
 
 
+def check_width(name: str, widen_factor: float) -> None:
+    """Refuse a factor of the channels that is not a positive number."""
+    if type(widen_factor) not in (int, float) or not 0 < widen_factor < float('inf'):
+        raise InputError(f'{name}: widen_factor must be a positive number, got {widen_factor!r}')
+
+
 class StagedBackbone(Backbone):
     """A 3x3 convolution of stride 2, a max pooling of stride 2 where there is one, stages of units, and a 1x1
     convolution where there is one. What lies behind the last returned map is not built.
@@ -56,8 +62,11 @@ class StagedBackbone(Backbone):
         count = len(stages)
         last = count - (final is None)
         super().__init__((last,) if num_classes else out_indices, frozen_stages, norm_eval, init_cfg)
-        strides, dilations = tuple(strides or (2,) * count), tuple(dilations or (1,) * count)
         name = type(self).__name__
+        for argument, value in (('strides', strides), ('dilations', dilations)):
+            if value is not None and not isinstance(value, Sequence):
+                raise InputError(f'{name}: {argument} must be integers in a row, got {value!r}')
+        strides, dilations = tuple(strides or (2,) * count), tuple(dilations or (1,) * count)
         if len(strides) != count or not {1, 2}.issuperset(strides):
             raise InputError(f'{name}: strides must be {count} numbers, each 1 or 2, got {strides}')
         if len(dilations) != count or not all(isinstance(value, int) and value >= 1 for value in dilations):

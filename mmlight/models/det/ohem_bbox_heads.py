@@ -24,12 +24,14 @@ class JointOHEM:
         args, kwargs: Those of the box head.
 
     Raises:
-        InputError: for an ``ohem_per_img`` below 1.
+        InputError: for an ``ohem_per_img`` that is not an integer of at least 1.
     """
 
     def __init__(self, *args: Any, ohem_per_img: int = 256, **kwargs: Any):
-        if ohem_per_img < 1:
-            raise InputError(f'{type(self).__name__}: ohem_per_img must be at least 1, got {ohem_per_img}')
+        if type(ohem_per_img) is not int or ohem_per_img < 1:
+            raise InputError(
+                f'{type(self).__name__}: ohem_per_img must be an integer of at least 1, got {ohem_per_img!r}'
+            )
         super().__init__(*args, **kwargs)
         self.ohem_per_img = ohem_per_img
 
@@ -113,13 +115,17 @@ class RFCNBBoxHead(JointOHEM, BBoxHead):
     Args:
         num_classes: Number of classes; the background is the last one.
         kwargs: Those of mmdet's ``BBoxHead`` and of :class:`JointOHEM`.
+
+    Raises:
+        InputError: for other ``in_channels`` than ``num_classes + 5``, and for boxes that depend on the class.
     """
 
     def __init__(self, num_classes: int = 80, **kwargs: Any):
-        in_channels = num_classes + 5
-        super().__init__(
-            num_classes=num_classes, in_channels=in_channels, reg_class_agnostic=True, init_cfg=[], **kwargs
-        )
+        fixed = dict(in_channels=num_classes + 5, reg_class_agnostic=True, init_cfg=[])
+        for name, value in fixed.items():
+            if kwargs.get(name, value) != value:
+                raise InputError(f'RFCNBBoxHead: {name} can only be {value!r}, got {kwargs[name]!r}')
+        super().__init__(num_classes=num_classes, **{**kwargs, **fixed})
         del self.fc_cls, self.fc_reg
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:

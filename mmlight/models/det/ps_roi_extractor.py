@@ -6,6 +6,7 @@ import torch
 from mmdet.models.roi_heads.roi_extractors import SingleRoIExtractor
 from torch import Tensor, nn
 
+from mmlight.errors import InputError
 from mmlight.registry import MODELS
 
 
@@ -20,6 +21,9 @@ class PSRoIExtractor(SingleRoIExtractor):
             ``dict(type='mmlight.PSRoIAlign', output_size=7)``.
         out_channels: Channels after pooling: those of the map divided by the number of bins.
         featmap_strides: Strides of the maps.
+
+    Raises:
+        InputError: in ``forward``, for a map that gives another number of channels after pooling.
     """
 
     def build_roi_layers(self, layer_cfg: dict, featmap_strides: Sequence[int]) -> nn.ModuleList:
@@ -28,6 +32,13 @@ class PSRoIExtractor(SingleRoIExtractor):
     def forward(self, feats: Sequence[Tensor], rois: Tensor, roi_scale_factor: float | None = None) -> Tensor:
         """Maps ``(N, C, H, W)`` and RoIs ``(R, 5)`` to ``(R, out_channels, P, Q)``, in float32 at least."""
         precise = [x if x.dtype == torch.float64 else x.float() for x in feats]
+        rows, columns = self.roi_layers[0].output_size
+        for x in feats:
+            if x.shape[1] != self.out_channels * rows * columns:
+                raise InputError(
+                    f'PSRoIExtractor: out_channels {self.out_channels} and {rows} x {columns} bins need a map of '
+                    f'{self.out_channels * rows * columns} channels, got {x.shape[1]}'
+                )
         if len(precise) == 1:
             return self.roi_layers[0](precise[0], rois)  # also without RoIs a part of the graph
         return super().forward(precise, rois, roi_scale_factor)

@@ -28,8 +28,8 @@ class LargeSeparableConv(nn.Module):
 
     def __init__(self, in_channels: int, mid_channels: int, out_channels: int, kernel_size: int):
         super().__init__()
-        if kernel_size < 1 or kernel_size % 2 == 0:
-            raise InputError(f'LargeSeparableConv: kernel_size must be odd and positive, got {kernel_size}')
+        if type(kernel_size) is not int or kernel_size < 1 or kernel_size % 2 == 0:
+            raise InputError(f'LargeSeparableConv: kernel_size must be odd and positive, got {kernel_size!r}')
 
         def branch(*kernels: tuple[int, int]) -> nn.Sequential:
             first, second = (dict(kernel_size=kernel, padding=[side // 2 for side in kernel]) for kernel in kernels)

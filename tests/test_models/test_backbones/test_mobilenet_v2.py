@@ -155,6 +155,7 @@ def test_ssdlite_of_mmdet_has_the_published_size():
     ('make', 'message'),
     [
         (lambda: MobileNetV2(0), 'MobileNetV2: widen_factor.*0'),
+        (lambda: MobileNetV2('1.0'), "MobileNetV2: widen_factor must be a positive number, got '1.0'"),
         (lambda: MobileNetV2(out_indices=(8,)), r'out_indices.*0\.\.7.*8'),
         (lambda: MobileNetV2(frozen_stages=9), r'frozen_stages.*-1\.\.8.*9'),
         (lambda: MobileNetV2(expanded_c4=True, out_indices=(5, 7)), r'expanded_c4.*4.*\(5, 7\)'),
