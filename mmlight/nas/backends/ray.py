@@ -66,7 +66,7 @@ class RayTasks(Backend):
             except self.ray.exceptions.RayError as failure:
                 if isinstance(getattr(failure, 'cause', None), InputError):
                     raise failure.cause from None
-                outcomes.append(Outcome(number, None, type(failure).__name__, 'ray'))
+                outcomes.append(Outcome(number, None, str(failure).strip().splitlines()[-1], 'ray'))
                 continue
             outcomes.append(Outcome(number, metrics, error, worker))
         return outcomes
