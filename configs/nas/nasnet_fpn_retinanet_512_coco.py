@@ -25,7 +25,7 @@ model = dict(
         channels=16,
         num_cells=2,
     ),
-    neck=dict(type='mmlight.GraphFPN', in_channels=[160, 320, 640], out_channels=64, graph='fpn'),
+    neck=dict(_delete_=True, type='mmlight.GraphFPN', in_channels=[160, 320, 640], out_channels=64, graph='fpn'),
 )
 
 search = dict(space=dict(type='NASNetSpace'), trials=20000)

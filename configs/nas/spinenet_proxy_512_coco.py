@@ -1,5 +1,5 @@
-# SpineNet's search (arXiv 1912.05027, Sec. 3.2 and 4.1): widths and resampling times 0.25, head of 64 channels, 512x512,
-# 5 epochs from scratch, AP on 7,392 images of train2017 (tools/dataset_converters/coco_search_split.py).
+# SpineNet's search (arXiv 1912.05027, Sec. 3.2 and 4.1): widths and resampling times 0.25, head of 64 channels,
+# 512x512, 5 epochs from scratch, AP on 7,392 images of train2017 (tools/dataset_converters/coco_search_split.py).
 # The schedule within the 5 epochs is not published: protocol A's, in proportion, for batches of 64 on a device.
 _base_ = [
     '../_base_/models/retinanet_spinenet.py',

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from mmlight.errors import InputError
-
 from mmlight.graphs import FeatureGraph
 from mmlight.graphs.builders import nas_fpn
 from mmlight.graphs.scale_permuted import SPINENET_49, ScalePermuted
@@ -76,7 +75,9 @@ def permutation() -> Benchmark:
     """A permutation of 10: the fraction of items in their places."""
     target = list(range(10))
     random.Random(5).shuffle(target)
-    return Benchmark(PlainSpace(10, 10, permutation=True), lambda choices: _equal(choices, target), 1.0, 500, 0.95, 0.85)
+    return Benchmark(
+        PlainSpace(10, 10, permutation=True), lambda choices: _equal(choices, target), 1.0, 500, 0.95, 0.85
+    )
 
 
 def chain() -> Benchmark:

@@ -12,7 +12,6 @@ from mmlight.errors import InputError
 from mmlight.graphs import FeatureGraph
 from mmlight.graphs.builders import fpn, nas_fpn, pafpn
 from mmlight.nas.backends import Processes
-from mmlight.nas.backends.base import Retry
 from mmlight.nas.driver import RETRIES
 from mmlight.nas.export import network_of_rank
 from mmlight.nas.log import TrialLog
