@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from mmlight.engine.config import load_config, one_line
+from mmlight.engine.config import load_config
 from mmlight.errors import InputError
 from mmlight.nas.backends.base import Retry
 from mmlight.nas.samplers.base import Choices
@@ -52,10 +52,8 @@ def check_fit(space: SearchSpace, config: str | os.PathLike, options: dict | Non
     cfg = network_config(space, space.sample(random.Random(0)), config, options)
     try:
         count(cfg, shape)
-    except RuntimeError as error:  # of a layer that gets maps of other channels than it was built for
-        raise InputError(
-            f'config {config}: does not run with a network of {type(space).__name__}: {one_line(error)}'
-        ) from None
+    except InputError as error:  # e.g. of a layer that gets maps of other channels than it was built for
+        raise InputError(f'config {config}: does not run with a network of {type(space).__name__}: {error}') from None
 
 
 FACTS = ('parameters', 'macs', 'latency')
@@ -93,8 +91,8 @@ class MACs:
 class ProxyTraining:
     """Trains a network with an ordinary config, in a process of its own, and takes a metric of the last evaluation.
 
-    What is beyond a limit is not trained. With a target the reward is ``metric * (fact / target) ** exponent`` above the
-    target and the metric below (MnasNet, arXiv 1807.11626, Sec. 3). The weights are not kept.
+    What is beyond a limit is not trained. With a target the reward is ``metric * (fact / target) ** exponent`` above
+    the target and the metric below (MnasNet, arXiv 1807.11626, Sec. 3). The weights are not kept.
 
     Attributes:
         space: The space.

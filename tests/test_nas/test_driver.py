@@ -143,13 +143,13 @@ def test_processes_give_the_same_and_survive_dead_workers(tmp_path):
     killed = []
 
     def kill(progress):
-        if len(killed) < 2:
-            killed.append(pool.workers[len(killed)].process.pid)
+        if not killed:
+            killed.append(pool.workers[0].process.pid)
             os.kill(killed[-1], signal.SIGKILL)
 
     search.watch = kill
     assert summary(search.run()) == expected
-    assert len(killed) == 2
+    assert len(killed) == 1
 
 
 SCRIPT = """
@@ -197,7 +197,7 @@ def test_killed_twenty_times(tmp_path):
             assert process.poll() is None, 'the search ended before twenty kills'
             time.sleep(0.05)
         time.sleep(rng.uniform(0, 0.5))
-        if kills % 2:
+        if kills % 3:  # a driver takes its workers with it
             os.kill(rng.choice(workers_of(process.pid)), signal.SIGKILL)
         else:
             process.kill()

@@ -10,7 +10,7 @@ from mmlight.nas.benchmarks import PlainSpace
 from mmlight.nas.driver import SearchDriver
 from mmlight.nas.samplers import RandomSampler
 
-pytest.importorskip('ray', reason='pip install mmlight[distributed]')
+pytest.importorskip('ray.cluster_utils', reason='pip install mmlight[distributed]')
 
 
 def objective():
@@ -61,9 +61,9 @@ def test_two_nodes_one_of_which_dies(tmp_path, cluster):
 
 def test_bad_input(tmp_path):
     total = objective()
-    with pytest.raises(InputError, match='--address 127.0.0.1:1: no Ray cluster answers .*refused'):
+    with pytest.raises(InputError, match=r'--address 127.0.0.1:1: no Ray cluster answers .*refused'):
         make_backend('ray', total, tmp_path, address='127.0.0.1:1')
     with pytest.raises(InputError, match='--address auto: no Ray cluster answers'):
         make_backend('ray', total, tmp_path, address='auto')
-    with pytest.raises(InputError, match="--address somewhere: no Ray cluster answers .*'somewhere'|literal"):
+    with pytest.raises(InputError, match='--address somewhere: no Ray cluster answers'):
         make_backend('ray', total, tmp_path, address='somewhere')

@@ -26,10 +26,10 @@ CONFIG = ROOT / 'configs' / 'nas' / 'nas-fpn_shufflenet-v2_sample.py'
 def config(path: Path, **changes) -> Path:
     sections = dict(
         space=dict(type='NASFPNSpace'),
-        sampler=dict(type='RegularizedEvolution', population=6, tournament=3),
+        sampler=dict(type='RegularizedEvolution', population=3, tournament=2),
         objective=dict(type='MACs', target=60e6, shape=(128, 128)),
-        trials=12,
-        batch_size=6,
+        trials=6,
+        batch_size=3,
     )
     sections.update(changes)
     path.write_text(f'_base_ = {str(CONFIG)!r}\nsearch = dict(_delete_=True, **{sections!r})\n')
@@ -45,7 +45,7 @@ def test_analytic_search(tmp_path, capsys, monkeypatch):
         search.run(path, tmp_path / 'run')
     assert [t.choices for t in search.run(path, tmp_path / 'run', resume=True)] == [t.choices for t in trials]
 
-    report = write(tmp_path / 'run', top=2, shape=(128, 128), latency=True).read_text()
+    report = write(tmp_path / 'run', top=2, shape=(128, 128)).read_text()
     assert report.count('\n| ') == 3
     assert f'{best.metrics["parameters"]:,}' in report
     for picture in ('curves.png', 'graphs.png'):
@@ -81,6 +81,7 @@ def test_proxy_search(tmp_path):
     trials = search.run(path, tmp_path / 'run', backend='local', workers=2)
     assert sum(trial.source == trial.number for trial in trials) >= 4
     assert all('coco/bbox_mAP' in trial.metrics for trial in trials if trial.source == trial.number)
+    assert ' ms |' in write(tmp_path / 'run', top=2, shape=(128, 128), latency=True).read_text()
     export(tmp_path / 'run', tmp_path / 'best.py')
     command = [sys.executable, 'tools/train.py', tmp_path / 'best.py', '--work-dir', tmp_path / 'best', '--epochs', '1']
     options = [f'{key}={value}' for key, value in options.items()]
@@ -178,7 +179,7 @@ def test_comparison(tmp_path, monkeypatch, capsys):
     runpy.run_path(script, run_name='__main__')
     assert [log.read_bytes() for log in logs] == contents
     assert capsys.readouterr().out.splitlines()[-3:] == first.splitlines()[-3:]
-    with pytest.raises(InputError, match='has seeds .0, 1., the config has .3.'):
+    with pytest.raises(InputError, match=r'has seeds \[0, 1\], the config has \[3\]'):
         compare([tmp_path / 'run'], tmp_path / 'compared', ['nas_fpn', 'fpn'], 1, [3])
 
 
@@ -199,7 +200,7 @@ def test_bad_comparison(tmp_path):
 @pytest.fixture(scope='module')
 def finished(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp('finished')
-    search.run(config(folder / 'macs.py', trials=2, batch_size=6), folder / 'run')
+    search.run(config(folder / 'macs.py', trials=2, batch_size=2), folder / 'run')
     return folder / 'run'
 
 
@@ -208,7 +209,6 @@ def finished(tmp_path_factory) -> Path:
     [
         (dict(seed=3), r'has seed 0, the config has 3; resume with the same, or use another --work-dir'),
         (dict(space=dict(type='NASFPNSpace', num_cells=8)), r"has space {'type': 'NASFPNSpace'}, the config has"),
-        (dict(sampler=dict(type='RandomSampler')), r"has sampler {'type': 'RegularizedEvolution', .*'RandomSampler'"),
     ],
 )
 def test_resume_of_another_search(tmp_path, finished, changes, message):
@@ -221,7 +221,7 @@ def test_the_proxy_is_kept(finished):
     (finished.parent / 'macs.py').unlink()
     export(finished, finished / 'best.py')
     assert 'search' not in load_config(finished / 'best.py')
-    with pytest.raises(InputError, match='--rank 99: the search has 6 evaluated networks, the first is 0'):
+    with pytest.raises(InputError, match='--rank 99: the search has 2 evaluated networks, the first is 0'):
         export(finished, finished / 'best.py', rank=99)
 
 
@@ -246,5 +246,5 @@ def test_bad_config(tmp_path, changes, message):
 def test_a_proxy_whose_channels_do_not_fit(tmp_path):
     path = config(tmp_path / 'bad.py')
     path.write_text(path.read_text() + 'model = dict(bbox_head=dict(in_channels=48))\n')
-    with pytest.raises(InputError, match='does not run with a network of NASFPNSpace: .*channels'):
+    with pytest.raises(InputError, match=r'does not run with a network of NASFPNSpace: .*channel'):
         search.run(path, tmp_path / 'run')

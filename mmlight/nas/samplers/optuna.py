@@ -49,7 +49,7 @@ class OptunaSampler(Sampler):
         return self.optuna.create_study(directions=self.directions, sampler=self.make(**self.options))
 
     def ask(self, count: int, seed: int) -> list[Choices]:
-        self.study.sampler = self.make(**{**self.options, 'seed': seed})
+        self.study.sampler = self.make(**{**self.options, 'seed': seed % 2**32})
         self.pending = []
         for _ in range(count):
             trial, choices = self.study.ask(), []
