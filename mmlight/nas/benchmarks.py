@@ -1,6 +1,7 @@
 """Rewards that a sampler is judged by without any training: five small problems with a known optimum."""
 
 import random
+import statistics
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -52,8 +53,8 @@ class Benchmark:
         reward: In [0, 1], of choices.
         optimum: The best reward that there is.
         trials: How many it is run for.
-        controller: What the best of the RNN controller must reach in the mean over seeds.
-        evolution: What the best of regularised evolution must reach.
+        controller: What the best of the RNN controller must reach with every seed.
+        evolution: What the best of regularised evolution must reach in the mean over seeds.
     """
 
     space: DecisionSpace
@@ -156,13 +157,13 @@ class Row:
     threshold: float | None
     optimum: float
     best: tuple[float, ...]
+    reached: float
     random: tuple[float, ...]
 
     @property
     def passed(self) -> bool:
-        """Whether the mean reaches the threshold, and every seed is above all of random search."""
-        mean = sum(self.best) / len(self.best)
-        return self.threshold is None or (mean >= self.threshold and min(self.best) > max(self.random))
+        """Whether the threshold is reached, and every seed is above all of random search."""
+        return self.threshold is None or (self.reached >= self.threshold and min(self.best) > max(self.random))
 
 
 def compare(names: Sequence[str] = (), seeds: Sequence[int] = range(5)) -> Iterable[Row]:
@@ -187,7 +188,8 @@ def compare(names: Sequence[str] = (), seeds: Sequence[int] = range(5)) -> Itera
         ):
             best = tuple(max(run(benchmark, make(seed), benchmark.trials, seed)) for seed in seeds)
             found.setdefault('random', best)
-            yield Row(name, sampler, benchmark.trials, threshold, benchmark.optimum, best, found['random'])
+            reached = min(best) if sampler == 'RNN controller' else statistics.mean(best)
+            yield Row(name, sampler, benchmark.trials, threshold, benchmark.optimum, best, reached, found['random'])
 
     return (row for name in names or BENCHMARKS for row in rows(name))
 
@@ -197,7 +199,7 @@ def markdown(rows: Iterable[Row]) -> Iterable[str]:
     yield '| benchmark | trials | optimum | sampler | mean of the best | worst seed | threshold | passed |'
     yield '|---|---|---|---|---|---|---|---|'
     for row in rows:
-        mean = sum(row.best) / len(row.best)
+        mean = statistics.mean(row.best)
         threshold, passed = ('', '') if row.threshold is None else (row.threshold, 'yes' if row.passed else 'no')
         yield (
             f'| {row.benchmark} | {row.trials} | {row.optimum:.3f} | {row.sampler} | {mean:.3f} | {min(row.best):.3f} '

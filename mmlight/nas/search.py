@@ -104,7 +104,6 @@ def run(
         )
     objective.check()
     work_dir.mkdir(parents=True, exist_ok=True)
-    _keep(cfg, config, work_dir / 'search.py')
     identity = {section: dict(search[section]) for section in SECTIONS}
     identity['objective'].pop('config')  # its path may differ from machine to machine
     place = make_backend(backend, objective, work_dir, workers, devices, address, gpus)
@@ -125,6 +124,7 @@ def run(
     except BaseException:
         place.close()
         raise
+    _keep(cfg, config, work_dir / 'search.py')  # not before the log was compared: another search may lie there
     return driver.run()
 
 
