@@ -18,25 +18,29 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--backend', default='local', choices=['inline', 'local', 'ray'])
     parser.add_argument('--workers', type=int, default=1, help='trials at once (default 1)')
     parser.add_argument('--devices', type=int, nargs='*', default=[], help='GPUs that local workers share out')
+    parser.add_argument('--gpus', type=float, default=0, help='that a trial occupies on a Ray cluster (default 0)')
     parser.add_argument('--address', help='of a running Ray cluster; default: one on this machine')
     return parser.parse_args()
 
 
 def main() -> None:
     args = parse_args()
-    from mmlight.nas.search import report_line, run
+    from mmlight.nas.search import Display, run
 
     work_dir = Path(args.work_dir or Path('work_dirs') / Path(args.config).stem)
-    trials = run(
-        args.config,
-        work_dir,
-        args.resume,
-        args.backend,
-        args.workers,
-        tuple(args.devices),
-        args.address,
-        watch=lambda progress: print(report_line(progress), flush=True),
-    )
+    with Display() as display:
+        trials = run(
+            args.config,
+            work_dir,
+            args.resume,
+            args.backend,
+            args.workers,
+            tuple(args.devices),
+            args.address,
+            args.gpus,
+            display.watch,
+            display.on_trial,
+        )
     done = [trial for trial in trials if trial.reward is not None]
     best = max(done, key=lambda trial: trial.reward, default=None)
     if best is None:

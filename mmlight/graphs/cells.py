@@ -98,3 +98,27 @@ class Cells:
             ]
             for kind, blocks in (('normal', self.normal), ('reduction', self.reduction))
         }
+
+
+def _adds(*rows: tuple[int, str, int, str]) -> tuple[CellBlock, ...]:
+    return tuple(CellBlock((a, b), (first, second), 'add') for a, first, b, second in rows)
+
+
+# arXiv 1707.07012, Fig. 4. The authors' code also puts the older input into the normal cell's output; here what comes
+# out is what no block reads, as in the text.
+NASNET_A = Cells(
+    normal=_adds(
+        (0, 'separable_5x5', 1, 'separable_3x3'),
+        (1, 'separable_5x5', 1, 'separable_3x3'),
+        (0, 'avg_pool_3x3', 1, 'identity'),
+        (1, 'avg_pool_3x3', 1, 'avg_pool_3x3'),
+        (0, 'separable_3x3', 0, 'identity'),
+    ),
+    reduction=_adds(
+        (0, 'separable_5x5', 1, 'separable_7x7'),
+        (0, 'max_pool_3x3', 1, 'separable_7x7'),
+        (0, 'avg_pool_3x3', 1, 'separable_5x5'),
+        (3, 'identity', 2, 'avg_pool_3x3'),
+        (2, 'separable_3x3', 0, 'max_pool_3x3'),
+    ),
+)

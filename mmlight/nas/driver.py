@@ -16,7 +16,7 @@ from mmlight.nas.backends import Backend
 from mmlight.nas.log import TrialLog
 from mmlight.nas.samplers import Sampler
 from mmlight.nas.samplers.base import Choices
-from mmlight.nas.spaces import SearchSpace
+from mmlight.nas.spaces import DecisionSpace
 
 RETRIES = 2
 KEPT_CHECKPOINTS = 3
@@ -42,6 +42,11 @@ class Trial:
     metrics: dict | None = None
     source: int | None = None
 
+    @property
+    def told(self) -> float | list[float]:
+        """What the sampler is told: the reward, or where the objective has several values those."""
+        return (self.metrics or {}).get('values', self.reward)
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -62,7 +67,8 @@ class SearchDriver:
     not been.
 
     A network that was evaluated before has its old reward: it teaches the sampler, but does not count as a trial. An
-    illegal one has the reward 0. Where the infrastructure fails, a trial is tried twice again, then left out.
+    illegal one has the reward 0. Where the infrastructure fails, a trial is tried twice again, then left out; a
+    generation of which nothing could be evaluated ends the search.
 
     Args:
         space, sampler, backend: The parts.
@@ -73,6 +79,7 @@ class SearchDriver:
         max_samples: The search also ends when so many networks were sampled; default ten times ``trials``.
         identity: Further entries of the log's header, which a resumed search must share.
         watch: Called after each generation.
+        on_trial: Called with each trial that was evaluated, as they come.
 
     Raises:
         InputError: for numbers below 1, and for a ``work_dir`` of another search.
@@ -80,7 +87,7 @@ class SearchDriver:
 
     def __init__(
         self,
-        space: SearchSpace,
+        space: DecisionSpace,
         sampler: Sampler,
         backend: Backend,
         work_dir: str | os.PathLike,
@@ -90,6 +97,7 @@ class SearchDriver:
         max_samples: int | None = None,
         identity: dict | None = None,
         watch: Callable[[Progress], None] | None = None,
+        on_trial: Callable[[Trial], None] | None = None,
     ):
         for name, value in (('trials', trials), ('batch_size', batch_size)):
             if not isinstance(value, int) or value < 1:
@@ -98,7 +106,7 @@ class SearchDriver:
         self.work_dir = Path(work_dir)
         self.trials, self.batch_size, self.seed = trials, batch_size, seed
         self.max_samples = 10 * trials if max_samples is None else max_samples
-        self.watch = watch
+        self.watch, self.on_trial = watch, on_trial
         header = {
             'space': type(space).__name__,
             'decisions': [decision.size for decision in space.decisions],
@@ -125,30 +133,30 @@ class SearchDriver:
                 batch = self._generation()
                 self.history += batch
                 told = [trial for trial in batch if trial.reward is not None]
-                facts = self.sampler.tell([t.choices for t in told], [t.reward for t in told])
+                facts = self.sampler.tell([t.choices for t in told], [t.told for t in told])
                 self._finish(batch, facts)
                 if self.watch is not None:
-                    pace = (time.monotonic() - start) / max(self.evaluated - before, 1)
-                    rewards = [t.reward for t in told]
-                    self.watch(
-                        Progress(
-                            self.generation,
-                            len(self.history),
-                            self.evaluated,
-                            self.trials,
-                            self.best.reward if self.best else None,
-                            sum(rewards) / len(rewards) if rewards else None,
-                            pace * max(self.trials - self.evaluated, 0),
-                        )
-                    )
+                    self.watch(self._progress(told, (time.monotonic() - start) / max(self.evaluated - before, 1)))
         finally:
             self.backend.close()
         return self.history
 
+    def _progress(self, told: list[Trial], pace: float) -> Progress:
+        rewards = [trial.reward for trial in told]
+        return Progress(
+            self.generation,
+            len(self.history),
+            self.evaluated,
+            self.trials,
+            self.best.reward if self.best else None,
+            sum(rewards) / len(rewards) if rewards else None,
+            pace * max(self.trials - self.evaluated, 0),
+        )
+
     @property
     def evaluated(self) -> int:
         """Trials that were evaluated."""
-        return sum(trial.source == trial.number for trial in self.history)
+        return len(self.results)
 
     @property
     def best(self) -> Trial | None:
@@ -173,11 +181,12 @@ class SearchDriver:
     def _generation(self) -> list[Trial]:
         batch = self._propose()
         issued = {event['trial']: event for event in self.log.of('issued')}
+        new = [trial for trial in batch if trial.number not in issued]
+        if new:
+            self.log.append(*({'event': 'issued', 'trial': trial.number, 'generation': self.generation,
+                               'choices': list(trial.choices), 'key': trial.key} for trial in new))  # fmt: skip
         for trial in batch:
-            if trial.number not in issued:
-                self.log.append({'event': 'issued', 'trial': trial.number, 'generation': self.generation,
-                                 'choices': list(trial.choices), 'key': trial.key})  # fmt: skip
-            elif tuple(issued[trial.number]['choices']) != trial.choices:
+            if trial.number in issued and tuple(issued[trial.number]['choices']) != trial.choices:
                 raise InputError(
                     f'--resume: trial {trial.number} of {self.log.path} is another network than the sampler proposes; '
                     'was its code or configuration changed?'
@@ -203,6 +212,7 @@ class SearchDriver:
 
     def _wait(self, waiting: dict[int, Trial]) -> None:
         failures: dict[int, int] = {}
+        submitted, dropped = len(waiting), []
         while waiting:
             for outcome in self.backend.poll(1.0):
                 trial = waiting.get(outcome.number)
@@ -213,23 +223,28 @@ class SearchDriver:
                     if failures[trial.number] <= RETRIES:
                         self.backend.submit(trial.number, trial.choices)
                         continue
-                    self.log.append({'event': 'dropped', 'trial': trial.number, 'error': outcome.error})
+                    dropped.append({'event': 'dropped', 'trial': trial.number, 'error': outcome.error})
                 else:
                     self.log.append({'event': 'done', 'trial': trial.number, 'metrics': outcome.metrics,
                                      'worker': outcome.worker, 'time': time.time()})  # fmt: skip
                     self._take(trial, outcome.metrics)
+                    if self.on_trial is not None:
+                        self.on_trial(trial)
                 del waiting[trial.number]
+        if len(dropped) == submitted > 1:  # not logged: they are tried again once the cause is mended
+            raise InputError(
+                f'search: no trial of generation {self.generation} could be evaluated; the last one, '
+                f'{dropped[-1]["trial"]}: {dropped[-1]["error"]}'
+            )
+        if dropped:
+            self.log.append(*dropped)
 
     def _take(self, trial: Trial, metrics: dict) -> None:
         trial.reward, trial.metrics, trial.source = float(metrics['reward']), metrics, trial.number
         self.results.setdefault(trial.key, trial)
 
     def _finish(self, batch: list[Trial], facts: dict[str, float]) -> None:
-        content = io.BytesIO()
-        state = {'generation': self.generation + 1, 'sampler': self.sampler.state_dict()}
-        torch.save(state, content)
-        AtomicBackend().put(content.getvalue(), self._checkpoint(self.generation))
-        self._checkpoint(self.generation - KEPT_CHECKPOINTS).unlink(missing_ok=True)
+        # before the checkpoint: with that the generation is over, and would never be logged after a kill
         if self.generation not in {event['generation'] for event in self.log.of('generation')}:
             rewards = [trial.reward for trial in batch if trial.reward is not None]
             self.log.append({
@@ -241,6 +256,10 @@ class SearchDriver:
                 'sampled': len(self.history),
                 **facts,
             })  # fmt: skip
+        content = io.BytesIO()
+        torch.save({'generation': self.generation + 1, 'sampler': self.sampler.state_dict()}, content)
+        AtomicBackend().put(content.getvalue(), self._checkpoint(self.generation))
+        self._checkpoint(self.generation - KEPT_CHECKPOINTS).unlink(missing_ok=True)
         self.generation += 1
 
     def _checkpoint(self, generation: int) -> Path:

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config
 
@@ -25,13 +26,35 @@ def open_search(work_dir: str | os.PathLike) -> tuple[Config, SearchSpace, Trial
     if not path.is_file() or not (work_dir / 'search.py').is_file():
         raise InputError(f'WORK_DIR {work_dir}: holds no search (trials.jsonl and search.py)')
     cfg = load_search(work_dir / 'search.py')
-    return cfg, make_space(cfg), TrialLog(path, {})
+    return cfg, make_space(cfg), TrialLog(path)
 
 
 def ranked(log: TrialLog) -> list[Trial]:
     """Evaluated trials, the best first, each network once."""
     trials = [trial for trial in read_trials(log) if trial.source == trial.number]
     return sorted(trials, key=lambda trial: (-trial.reward, trial.number))
+
+
+def network_of_rank(work_dir: str | os.PathLike, rank: int = 0) -> tuple[Config, SearchSpace, Any]:
+    """Config and space of a search, and its network of a rank.
+
+    Raises:
+        InputError: for a rank that there is not.
+    """
+    search, space, log = open_search(work_dir)
+    return search, space, space.decode(trial_of_rank(log, rank).choices)
+
+
+def trial_of_rank(log: TrialLog, rank: int) -> Trial:
+    """The trial of a rank.
+
+    Raises:
+        InputError: for a rank that there is not.
+    """
+    trials = ranked(log)
+    if not 0 <= rank < len(trials):
+        raise InputError(f'--rank {rank}: the search has {len(trials)} evaluated networks, the first is 0')
+    return trials[rank]
 
 
 def export(
@@ -59,12 +82,10 @@ def export(
         InputError: for a rank that there is not, and for a config that the network does not fit.
     """
     search, space, log = open_search(work_dir)
-    trials = ranked(log)
-    if not 0 <= rank < len(trials):
-        raise InputError(f'--rank {rank}: the search has {len(trials)} evaluated networks, the first is 0')
+    trial = trial_of_rank(log, rank)
     cfg = load_config(config or search.search.objective.config)
     cfg.pop('search', None)
-    space.apply(space.decode(trials[rank].choices), cfg)
+    space.apply(space.decode(trial.choices), cfg)
     if stack is not None:
         _set(cfg, 'stack', stack, 'neck', ('stack_times', 'num_cells'))
     if width is not None:
@@ -74,7 +95,7 @@ def export(
             for key in {'in_channels', 'feat_channels'} & set(cfg.model.bbox_head):
                 cfg.model.bbox_head[key] = width
     AtomicBackend().put(cfg.pretty_text.encode(), out)
-    return trials[rank]
+    return trial
 
 
 def _set(cfg: Config, option: str, value: int, part: str, keys: tuple[str, ...]) -> None:

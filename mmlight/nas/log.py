@@ -11,39 +11,38 @@ from mmlight.errors import InputError
 class TrialLog:
     """Events, one JSON object a line, on disk before :meth:`append` returns.
 
-    A kill can tear the last line; reading cuts it off. What the first line, the header, says must not change.
+    A kill can tear the last line, which then does not count. What the first line, the header, says must not change.
 
     Args:
-        path: The file; it is made if it is not there.
-        header: What identifies the search: space, sampler, seed, ...; empty to read a log whatever it is of.
+        path: The file.
+        header: What identifies the search: space, sampler, seed, ...; the file is made if it is not there, and a torn
+            line cut off. None only reads, whatever the search; it may be running.
 
     Raises:
         InputError: for a log with another header, saying what differs, and for one torn elsewhere than at its end.
     """
 
-    def __init__(self, path: str | os.PathLike, header: Mapping):
+    def __init__(self, path: str | os.PathLike, header: Mapping | None = None):
         self.path = Path(path)
+        content = self.path.read_bytes() if self.path.exists() else b''
+        whole = content[: content.rfind(b'\n') + 1]
+        self.events = self._parse(whole)
+        if header is None:
+            return
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.events = self._read()
+        if len(whole) < len(content):
+            os.truncate(self.path, len(whole))
         if not self.events:
             self.append({'event': 'search', **header})
-        if header:
-            self._check(header)
+        self._check(header)
 
-    def _read(self) -> list[dict]:
-        if not self.path.exists():
-            return []
-        content = self.path.read_bytes()
-        whole = content[: content.rfind(b'\n') + 1]
+    def _parse(self, whole: bytes) -> list[dict]:
         events = []
         for number, line in enumerate(whole.splitlines(), 1):
             try:
                 events.append(json.loads(line))
             except ValueError:
                 raise InputError(f'trial log {self.path}, line {number}: no JSON: {line[:60]!r}') from None
-        if len(whole) < len(content):
-            with open(self.path, 'r+b') as file:
-                file.truncate(len(whole))
         return events
 
     def _check(self, header: Mapping) -> None:
@@ -56,14 +55,14 @@ class TrialLog:
                     f'{wanted.get(key)!r}; resume with the same, or use another --work-dir'
                 )
 
-    def append(self, event: Mapping) -> None:
-        """Add an event."""
-        line = json.dumps(event) + '\n'
+    def append(self, *events: Mapping) -> None:
+        """Add events."""
+        lines = [json.dumps(event) + '\n' for event in events]
         with open(self.path, 'a', encoding='utf-8') as file:
-            file.write(line)
+            file.write(''.join(lines))
             file.flush()
             os.fsync(file.fileno())
-        self.events.append(json.loads(line))
+        self.events += map(json.loads, lines)
 
     def of(self, event: str) -> list[dict]:
         """All events of a kind: ``'issued'``, ``'done'``, ``'dropped'``, ``'generation'``."""

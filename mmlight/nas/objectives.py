@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import random
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -33,6 +34,32 @@ def count(cfg: Config, shape: tuple[int, int]) -> tuple[int, int]:
     return found.parameters, found.macs
 
 
+def latency(cfg: Config, shape: tuple[int, int]) -> float:
+    """Milliseconds (median) of the layers of a config's model for one image of ``shape``, on this machine's CPU."""
+    from mmlight.analysis.complexity import build, inference
+    from mmlight.analysis.latency import measure_latency
+
+    with inference(build(cfg), shape) as (function, *_):
+        return measure_latency({'network': function})['network'].p50
+
+
+def check_fit(space: SearchSpace, config: str | os.PathLike, options: dict | None, shape: tuple[int, int]) -> None:
+    """Build the proxy with a network of the space and count an image of ``shape``, before anything is trained.
+
+    Raises:
+        InputError: where the networks do not fit into the proxy.
+    """
+    cfg = network_config(space, space.sample(random.Random(0)), config, options)
+    try:
+        count(cfg, shape)
+    except InputError as error:  # e.g. of a layer that gets maps of other channels than it was built for
+        raise InputError(f'config {config}: does not run with a network of {type(space).__name__}: {error}') from None
+
+
+FACTS = ('parameters', 'macs', 'latency')
+"""What is known of a network without training it: counts, and milliseconds measured where the trial runs."""
+
+
 @dataclass
 class MACs:
     """Reward ``-|log(multiply-adds / target)|``: free, for trying a search out.
@@ -49,6 +76,12 @@ class MACs:
     target: float
     shape: tuple[int, int]
 
+    num_values = 1
+
+    def check(self) -> None:
+        """See :func:`check_fit`."""
+        check_fit(self.space, self.config, None, tuple(self.shape))
+
     def __call__(self, choices: Choices, folder: Path) -> dict:
         parameters, macs = count(network_config(self.space, choices, self.config), tuple(self.shape))
         return {'reward': -abs(math.log(macs / self.target)), 'parameters': parameters, 'macs': macs}
@@ -58,21 +91,25 @@ class MACs:
 class ProxyTraining:
     """Trains a network with an ordinary config, in a process of its own, and takes a metric of the last evaluation.
 
-    What is too large is not trained. With a target of multiply-adds the reward is
-    ``metric * (multiply-adds / target) ** exponent`` above the target and the metric below (MnasNet, arXiv 1807.11626,
-    Sec. 3).
+    What is beyond a limit is not trained. With a target the reward is ``metric * (fact / target) ** exponent`` above
+    the target and the metric below (MnasNet, arXiv 1807.11626, Sec. 3). The weights are not kept.
 
     Attributes:
         space: The space.
         config: The proxy's config: detector, data set and schedule.
         metric: Key of the evaluation.
         options: Further settings, as ``--cfg-options`` takes them.
-        shape: Height and width of the image for which parameters and multiply-adds are counted.
-        max_parameters, max_macs: Larger networks get the reward 0.
-        target_macs: Multiply-adds above which the reward shrinks.
+        shape: Height and width of the image for which the facts are counted and measured.
+        limits: Networks above them get the reward 0: ``dict(macs=...)``; keys are :data:`FACTS`.
+        target: A fact above which the reward shrinks: ``dict(latency=...)``.
         exponent: How fast.
+        against: A fact to trade the metric off against: the sampler is told ``(metric, fact)``, for samplers of two
+            goals such as Optuna's ``NSGAIISampler``.
         seed: Of every training.
         timeout: Seconds after which a training counts as failed.
+
+    Raises:
+        InputError: for a fact that there is none, more than one target, and facts without a ``shape``.
     """
 
     space: SearchSpace
@@ -80,70 +117,123 @@ class ProxyTraining:
     metric: str = 'coco/bbox_mAP'
     options: dict = field(default_factory=dict)
     shape: tuple[int, int] | None = None
-    max_parameters: float = math.inf
-    max_macs: float = math.inf
-    target_macs: float | None = None
+    limits: dict = field(default_factory=dict)
+    target: dict = field(default_factory=dict)
     exponent: float = -0.07
+    against: str | None = None
     seed: int = 0
     timeout: float | None = None
 
     def __post_init__(self):
-        needs_shape = self.target_macs is not None or min(self.max_parameters, self.max_macs) < math.inf
-        if needs_shape and self.shape is None:
-            raise InputError('ProxyTraining: shape is needed to count the multiply-adds that a limit or target is for')
+        wanted = [*self.limits, *self.target, *filter(None, [self.against])]
+        if unknown := [name for name in wanted if name not in FACTS]:
+            raise InputError(
+                f'ProxyTraining: limits, target and against must be of {", ".join(FACTS)}, got {unknown[0]!r}'
+            )
+        if len(self.target) > 1:
+            raise InputError(f'ProxyTraining: target must be one, got {", ".join(self.target)}')
+        if wanted and self.shape is None:
+            raise InputError(f'ProxyTraining: shape is needed, the image for which {wanted[0]} is counted')
+        self.needs_latency = 'latency' in wanted
+
+    @property
+    def num_values(self) -> int:
+        """How many values the sampler is told of a network."""
+        return 2 if self.against else 1
+
+    def check(self) -> None:
+        """See :func:`check_fit`."""
+        check_fit(self.space, self.config, self.options, tuple(self.shape or (256, 256)))
 
     def __call__(self, choices: Choices, folder: Path) -> dict:
         cfg = network_config(self.space, choices, self.config, self.options)
-        facts = {}
-        if self.shape is not None:
-            facts['parameters'], facts['macs'] = count(cfg, tuple(self.shape))
-            if facts['parameters'] > self.max_parameters or facts['macs'] > self.max_macs:
-                return {'reward': 0.0, 'error': 'too large', **facts}
+        facts = self.facts(cfg)
+        beyond = [name for name, limit in self.limits.items() if facts[name] > limit]
+        if beyond:
+            return {'reward': 0.0, 'error': f'too large: {beyond[0]}', **facts}
+        cfg.custom_hooks = [*cfg.get('custom_hooks', []), dict(type='mmdet.CheckInvalidLossHook', interval=10)]
         path = folder / 'config.py'
         cfg.dump(path)
-        metrics = self.train(path, folder / 'training')
+        metrics = train(path, folder / 'training', self.seed, self.timeout)
+        for weights in (folder / 'training').glob('*.pth'):
+            weights.unlink()
         if metrics is None:
             return {'reward': 0.0, 'error': 'the loss is not finite', **facts}
-        if self.metric not in metrics:
-            raise InputError(f'ProxyTraining: metric {self.metric!r} is not among {", ".join(sorted(metrics))}')
-        reward = max(float(metrics[self.metric]), 0.0)  # COCO's evaluation says -1 where nothing was found
-        if self.target_macs is not None and facts['macs'] > self.target_macs:
-            reward *= (facts['macs'] / self.target_macs) ** self.exponent
-        return {'reward': reward, **facts, **metrics}
+        return {**self.reward(metrics, facts), **facts, **metrics}
 
-    def train(self, config: Path, work_dir: Path) -> dict | None:
-        """Metrics of the last evaluation; None where the loss became infinite.
+    def facts(self, cfg: Config) -> dict:
+        """:data:`FACTS` of a network, as far as they are needed."""
+        if self.shape is None:
+            return {}
+        found = dict(zip(FACTS, count(cfg, tuple(self.shape)), strict=False))
+        if self.needs_latency:
+            found['latency'] = latency(cfg, tuple(self.shape))
+        return found
+
+    def reward(self, metrics: dict, facts: dict) -> dict:
+        """The entry ``reward``, and ``values`` where there are two goals.
 
         Raises:
-            Retry: the process failed.
+            InputError: where the evaluation has other metrics.
         """
-        command = [sys.executable, '-m', 'mmlight.cli', 'train', str(config), '--work-dir', str(work_dir)]
-        command += ['--seed', str(self.seed), '--resume']
-        log = config.with_name('training.log')
-        with open(log, 'a', encoding='utf-8') as file:
-            try:
-                code = subprocess.run(command, stdout=file, stderr=file, timeout=self.timeout).returncode
-            except subprocess.TimeoutExpired:
-                raise Retry(f'the training took longer than {self.timeout} s') from None
-        text = log.read_text(errors='replace')
-        if 'loss become infinite or NaN' in text or 'Loss is not finite' in text:
-            return None
-        if code == 2:
-            raise InputError(f'trial {config.parent.name}: {text.strip().splitlines()[-1]}')
-        if code != 0:
-            raise Retry(f'the training ended with exit code {code}, see {log}')
-        return last_metrics(work_dir)
+        if not metrics:  # COCO's evaluation gives nothing at all where nothing was detected
+            return {'reward': 0.0, 'error': 'the evaluation found nothing'}
+        if self.metric not in metrics:
+            raise InputError(f'ProxyTraining: metric {self.metric!r} is not among {", ".join(sorted(metrics))}')
+        value = max(float(metrics[self.metric]), 0.0)  # and -1 where there was nothing to find
+        if not math.isfinite(value):
+            value = 0.0
+        found = {'reward': value}
+        for name, limit in self.target.items():
+            if facts[name] > limit:
+                found['reward'] = value * (facts[name] / limit) ** self.exponent
+        if self.against:
+            found['values'] = [value, facts[self.against]]
+        return found
+
+
+def train(config: Path, work_dir: Path, seed: int = 0, timeout: float | None = None) -> dict | None:
+    """Train a config in a process of its own; one that was killed goes on.
+
+    Returns:
+        Metrics of the last evaluation; None where the loss became infinite.
+
+    Raises:
+        Retry: the process failed.
+        InputError: the config cannot be trained.
+    """
+    command = [sys.executable, '-m', 'mmlight.cli', 'train', str(config), '--work-dir', str(work_dir)]
+    command += ['--seed', str(seed), '--resume']
+    log = config.with_name('training.log')
+    with open(log, 'a', encoding='utf-8') as file:
+        try:
+            code = subprocess.run(command, stdout=file, stderr=file, timeout=timeout).returncode
+        except subprocess.TimeoutExpired:
+            raise Retry(f'the training took longer than {timeout} s') from None
+    text = log.read_text(errors='replace')
+    if code != 0 and 'loss become infinite or NaN' in text:
+        return None
+    if code == 2:
+        raise InputError(f'trial {config.parent.name}: {text.strip().splitlines()[-1]}')
+    if code != 0:
+        raise Retry(f'the training ended with exit code {code}, see {log}')
+    return last_metrics(work_dir)
 
 
 def last_metrics(work_dir: Path) -> dict:
-    """Numbers of the last evaluation that a training logged."""
+    """Numbers of the last evaluation that a training logged; none where it found nothing.
+
+    Raises:
+        InputError: where the training was not evaluated.
+    """
     records = []
     for path in sorted(work_dir.glob('*/vis_data/scalars.json')):
         records += [json.loads(line) for line in path.read_text().splitlines()]
-    evaluations = [record for record in records if any('/' in key or key in ('mIoU', 'aAcc') for key in record)]
+    evaluations = [record for record in records if 'loss' not in record]
     if not evaluations:
-        raise Retry(f'no evaluation in the log of {work_dir}')
-    return {key: value for key, value in evaluations[-1].items() if isinstance(value, (int, float))}
+        raise InputError(f'ProxyTraining: no evaluation in the log of {work_dir}; is train_cfg.val_interval too large?')
+    plain = ('step', 'time', 'data_time', 'memory', 'lr', 'base_lr', 'epoch', 'iter')
+    return {k: v for k, v in evaluations[-1].items() if k not in plain and isinstance(v, (int, float))}
 
 
 OBJECTIVES = {'MACs': MACs, 'ProxyTraining': ProxyTraining}

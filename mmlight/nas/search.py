@@ -1,11 +1,14 @@
 """A search as its config says."""
 
+import copy
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from mmengine.config import Config
 
 from mmlight.engine.config import find_config, load_config
+from mmlight.engine.progress import make_progress
 from mmlight.errors import InputError
 from mmlight.nas.backends import make_backend
 from mmlight.nas.driver import Progress, SearchDriver, Trial
@@ -66,7 +69,9 @@ def run(
     workers: int = 1,
     devices: tuple[int, ...] = (),
     address: str | None = None,
-    watch=None,
+    gpus: float = 0,
+    watch: Callable[[Progress], None] | None = None,
+    on_trial: Callable[[Trial], None] | None = None,
 ) -> list[Trial]:
     """Run the search of a config.
 
@@ -74,15 +79,15 @@ def run(
         config: Its file.
         work_dir: For everything that the search writes.
         resume: Go on with the search in ``work_dir``; a new one starts if there is none.
-        backend, workers, devices, address: See :func:`mmlight.nas.backends.make_backend`.
-        watch: Called after each generation with a :class:`Progress`.
+        backend, workers, devices, address, gpus: See :func:`mmlight.nas.backends.make_backend`.
+        watch, on_trial: See :class:`mmlight.nas.driver.SearchDriver`.
 
     Returns:
         All trials.
 
     Raises:
-        InputError: for a config that cannot work, and for a ``work_dir`` that holds a search which is not to be resumed
-            or is another one.
+        InputError: for a config that cannot work, a space that does not fit the proxy among that, and for a
+            ``work_dir`` that holds a search which is not to be resumed or is another one.
     """
     cfg = load_search(config)
     work_dir = Path(work_dir)
@@ -91,11 +96,17 @@ def run(
     search, space = cfg.search, make_space(cfg)
     sampler = build('search.sampler', search.sampler, SAMPLERS, space)
     objective = build('search.objective', search.objective, OBJECTIVES, space)
+    goals = len(getattr(sampler, 'directions', ('maximize',)))
+    if goals != objective.num_values:
+        raise InputError(
+            f'config key search.sampler: has {goals} direction(s), search.objective gives {objective.num_values} '
+            'value(s); `against` of ProxyTraining adds the second'
+        )
+    objective.check()
     work_dir.mkdir(parents=True, exist_ok=True)
-    cfg.dump(work_dir / 'search.py')
     identity = {section: dict(search[section]) for section in SECTIONS}
     identity['objective'].pop('config')  # its path may differ from machine to machine
-    place = make_backend(backend, objective, work_dir, workers, devices, address)
+    place = make_backend(backend, objective, work_dir, workers, devices, address, gpus)
     try:
         driver = SearchDriver(
             space,
@@ -108,11 +119,55 @@ def run(
             search.get('max_samples'),
             identity,
             watch,
+            on_trial,
         )
     except BaseException:
         place.close()
         raise
+    _keep(cfg, config, work_dir / 'search.py')  # not before the log was compared: another search may lie there
     return driver.run()
+
+
+def _keep(cfg: Config, config: str | os.PathLike, path: Path) -> None:
+    """Write the config; it is the proxy of what is exported, unless the objective names another."""
+    kept = copy.deepcopy(cfg)
+    if kept.search.objective.config == str(find_config(config)):
+        del kept.search.objective['config']
+    kept.dump(path)
+
+
+class Display:
+    """A line about each generation; on a terminal also a bar that moves with each trial. To be used in ``with``."""
+
+    def __enter__(self):
+        self.bar = make_progress()
+        self.best: float | None = None
+        if self.bar is not None:
+            self.bar.start()
+            self.task = self.bar.add_task('trials', total=None, note='')
+        return self
+
+    def __exit__(self, *error) -> None:
+        if self.bar is not None:
+            self.bar.stop()
+
+    def watch(self, progress: Progress) -> None:
+        """After a generation."""
+        print(report_line(progress), flush=True)
+        self._note(progress.best)
+        if self.bar is not None:
+            self.bar.update(self.task, total=progress.trials, completed=progress.evaluated)
+
+    def on_trial(self, trial: Trial) -> None:
+        """After a trial."""
+        self._note(trial.reward)
+        if self.bar is not None:
+            self.bar.advance(self.task)
+
+    def _note(self, reward: float | None) -> None:
+        self.best = max((value for value in (reward, self.best) if value is not None), default=None)
+        if self.bar is not None and self.best is not None:
+            self.bar.update(self.task, note=f'best {self.best:.4f}')
 
 
 def report_line(progress: Progress) -> str:

@@ -8,6 +8,7 @@ from mmengine.config import Config
 from mmlight.errors import InputError
 from mmlight.graphs import drawing
 from mmlight.graphs.builders import nas_fpn
+from mmlight.graphs.cells import NASNET_A
 from mmlight.graphs.scale_permuted import FISH, HOURGLASS, R0_SP53, R23_SP30, SPINENET_49
 from mmlight.nas.benchmarks import PlainSpace
 from mmlight.nas.spaces import BiFPNSpace, NASFPNSpace, NASNetSpace, SpineNetSpace
@@ -58,6 +59,7 @@ def test_adjustments():
         ('R0-SP53', R0_SP53),
         ('R23-SP30', R23_SP30),
         ('BiFPN', efficientdet()),
+        ('NASNet', NASNET_A),
     ],
 )
 def test_published_networks_decode_to_themselves(space, network):
@@ -134,6 +136,11 @@ def test_config():
     config = Config(dict(model=dict(backbone=dict(type='mmlight.SpineNet'))))
     SPACES['SpineNet'].apply(SPINENET_49, config)
     assert config.model.backbone.blocks[1] == [4, 'residual', [0, 1], False]
+    # five blocks that nothing reads, as wide as the first reduction cell times 1, 2, 4, 8
+    config = Config(dict(model=dict(backbone=dict(type='mmlight.NASNet', channels=8), neck=dict(in_channels=None))))
+    SPACES['NASNet'].apply(NASNET_A, config)
+    assert config.model.neck.in_channels == [80, 160, 320]
+    config = Config(dict(model=dict(backbone=dict(type='mmlight.SpineNet'))))
     with pytest.raises(InputError, match=r'model.neck must be a mmlight.NASFPN or mmlight.GraphFPN, got None'):
         SPACES['NAS-FPN'].apply(nas_fpn(), config)
 

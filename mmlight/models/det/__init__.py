@@ -3,6 +3,7 @@
 from mmlight.models.det.efficientdet_head import AspectPairAnchorGenerator, EfficientDetHead
 from mmlight.models.det.ohem_bbox_heads import LightHeadBBoxHead, OneLayerBBoxHead, RFCNBBoxHead
 from mmlight.models.det.ps_roi_extractor import PSRoIExtractor
+from mmlight.models.det.resnet10 import ResNet10
 from mmlight.models.det.retina_sepbn_head import RetinaSepBNHead
 from mmlight.models.det.selective_rpn_head import SelectiveRPNHead
 from mmlight.models.det.thundernet_rpn_head import ThunderNetRPNHead
@@ -14,6 +15,7 @@ __all__ = [
     'OneLayerBBoxHead',
     'PSRoIExtractor',
     'RFCNBBoxHead',
+    'ResNet10',
     'RetinaSepBNHead',
     'SelectiveRPNHead',
     'ThunderNetRPNHead',

@@ -1,12 +1,24 @@
 """Where trials are evaluated: in this process, in a pool of processes, on a Ray cluster."""
 
-from mmlight.nas.backends.base import Backend, Inline, Outcome, evaluate
+import os
+from collections.abc import Sequence
+
+from mmlight.errors import InputError
+from mmlight.nas.backends.base import Backend, Inline, Objective, Outcome, evaluate
 from mmlight.nas.backends.processes import Processes
 
 __all__ = ['Backend', 'Inline', 'Outcome', 'Processes', 'evaluate', 'make_backend']
 
 
-def make_backend(name: str, objective, work_dir, workers: int = 1, devices=(), address: str | None = None) -> Backend:
+def make_backend(
+    name: str,
+    objective: Objective,
+    work_dir: str | os.PathLike,
+    workers: int = 1,
+    devices: Sequence[int] = (),
+    address: str | None = None,
+    gpus: float = 0,
+) -> Backend:
     """A backend by name.
 
     Args:
@@ -16,12 +28,11 @@ def make_backend(name: str, objective, work_dir, workers: int = 1, devices=(), a
         workers: Trials at once; of a Ray cluster 0 means as many as it has room for.
         devices: GPUs, by index, over which local workers are dealt.
         address: Of a running Ray cluster; None starts one here.
+        gpus: What a trial occupies of a Ray cluster, besides a CPU.
 
     Raises:
         InputError: for an unknown name, and for a Ray cluster that does not answer.
     """
-    from mmlight.errors import InputError
-
     if name == 'inline':
         return Inline(objective, work_dir)
     if name == 'local':
@@ -29,5 +40,5 @@ def make_backend(name: str, objective, work_dir, workers: int = 1, devices=(), a
     if name == 'ray':
         from mmlight.nas.backends.ray import RayTasks
 
-        return RayTasks(objective, work_dir, workers, address)
+        return RayTasks(objective, work_dir, workers, address, gpus=gpus)
     raise InputError(f'--backend: must be one of inline, local, ray, got {name!r}')

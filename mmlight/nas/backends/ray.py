@@ -1,7 +1,9 @@
 """Trials as tasks on a Ray cluster (optional: ``pip install mmlight[distributed]``)."""
 
 import os
+import socket
 
+from mmlight.engine.config import one_line
 from mmlight.errors import InputError
 from mmlight.nas.backends.base import Backend, Objective, Outcome, Retry, evaluate
 from mmlight.nas.samplers.base import Choices
@@ -39,10 +41,7 @@ class RayTasks(Backend):
         self.ray = ray
         self.started = not ray.is_initialized()
         if self.started:
-            try:
-                ray.init(address=address, log_to_driver=False, include_dashboard=False, configure_logging=False)
-            except Exception as error:
-                raise InputError(f'--address {address}: no Ray cluster answers ({error})') from None
+            _join(ray, address)
         resources = ray.cluster_resources()
         room = resources.get('GPU', 0) / gpus if gpus else resources.get('CPU', 1) / cpus
         self.capacity = workers or max(int(room), 1)
@@ -67,7 +66,7 @@ class RayTasks(Backend):
             except self.ray.exceptions.RayError as failure:
                 if isinstance(getattr(failure, 'cause', None), InputError):
                     raise failure.cause from None
-                outcomes.append(Outcome(number, None, type(failure).__name__, 'ray'))
+                outcomes.append(Outcome(number, None, str(failure).strip().splitlines()[-1], 'ray'))
                 continue
             outcomes.append(Outcome(number, metrics, error, worker))
         return outcomes
@@ -79,9 +78,20 @@ class RayTasks(Backend):
             self.ray.shutdown()
 
 
-def _task(objective: Objective, number: int, choices: Choices, work_dir: str) -> tuple[dict | None, str, str]:
-    import socket
+def _join(ray, address: str | None) -> None:
+    try:
+        if address is None:
+            ray.init(log_to_driver=False, include_dashboard=False, configure_logging=False)
+            return
+        host, _, port = address.rpartition(':')
+        if address != 'auto':  # Ray itself tries a silent port for a minute, and may end the process
+            socket.create_connection((host, int(port)), timeout=10).close()
+        ray.init(address=address, log_to_driver=False, configure_logging=False)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise InputError(f'--address {address}: no Ray cluster answers ({one_line(error)})') from None
 
+
+def _task(objective: Objective, number: int, choices: Choices, work_dir: str) -> tuple[dict | None, str, str]:
     worker = f'ray {socket.gethostname()}'
     try:
         metrics = evaluate(objective, number, choices, work_dir)

@@ -4,7 +4,7 @@ import random
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
-from mmlight.nas.spaces import SearchSpace
+from mmlight.nas.spaces import DecisionSpace
 
 Choices = tuple[int, ...]
 
@@ -17,7 +17,7 @@ class Sampler(ABC):
         space: The space; only its decisions and masks are used.
     """
 
-    def __init__(self, space: SearchSpace):
+    def __init__(self, space: DecisionSpace):
         self.space = space
 
     @abstractmethod

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from mmlight.errors import InputError
 from mmlight.nas.samplers.base import Choices, Sampler
-from mmlight.nas.spaces import SearchSpace
+from mmlight.nas.spaces import DecisionSpace
 
 
 class ControllerNetwork(nn.Module):
@@ -27,7 +27,7 @@ class ControllerNetwork(nn.Module):
 
     def __init__(
         self,
-        space: SearchSpace,
+        space: DecisionSpace,
         hidden: int = 100,
         temperature: float = 1.0,
         tanh: float | None = None,
@@ -164,7 +164,7 @@ class RNNController(Sampler):
 
     def __init__(
         self,
-        space: SearchSpace,
+        space: DecisionSpace,
         algorithm: str = 'ppo',
         lr: float = 3.5e-3,
         baseline: str = 'batch',
@@ -215,10 +215,11 @@ class RNNController(Sampler):
         choices = torch.tensor(batch)
         advantages = self.advantages(rewards).to(self.network.start)
         masks = self.network.masks_of(choices)
-        with torch.no_grad():  # not those of the sampling: a batch may be older than the policy
-            _, old, _ = self.network(len(batch), choices, masks=masks)
+        old = None
         for _ in range(self.epochs):
             _, log_probs, entropies = self.network(len(batch), choices, masks=masks)
+            if old is None:  # not those of the sampling: a batch may be older than the policy
+                old = log_probs.detach()
             if self.algorithm == 'ppo':
                 objective = ppo_objective(log_probs, old, advantages, self.clip, self.ratio)
             else:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from mmlight.errors import InputError
 from mmlight.nas.samplers.base import Choices, Sampler
-from mmlight.nas.spaces import SearchSpace
+from mmlight.nas.spaces import DecisionSpace
 
 
 class RegularizedEvolution(Sampler):
@@ -18,7 +18,7 @@ class RegularizedEvolution(Sampler):
         tournament: Members among which the best becomes the parent.
     """
 
-    def __init__(self, space: SearchSpace, population: int = 50, tournament: int = 10):
+    def __init__(self, space: DecisionSpace, population: int = 50, tournament: int = 10):
         super().__init__(space)
         if not 1 <= tournament <= population:
             raise InputError(

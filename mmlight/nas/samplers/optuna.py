@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from mmlight.errors import InputError
 from mmlight.nas.samplers.base import Choices, Sampler
-from mmlight.nas.spaces import SearchSpace
+from mmlight.nas.spaces import DecisionSpace
 
 
 class OptunaSampler(Sampler):
@@ -25,7 +25,7 @@ class OptunaSampler(Sampler):
 
     def __init__(
         self,
-        space: SearchSpace,
+        space: DecisionSpace,
         sampler: str = 'TPESampler',
         directions: Sequence[str] = ('maximize',),
         options: dict | None = None,
@@ -49,8 +49,7 @@ class OptunaSampler(Sampler):
         return self.optuna.create_study(directions=self.directions, sampler=self.make(**self.options))
 
     def ask(self, count: int, seed: int) -> list[Choices]:
-        self.study.sampler = self.make(**{**self.options, 'seed': seed})
-        batch = []
+        self.study.sampler = self.make(**{**self.options, 'seed': seed % 2**32})
         self.pending = []
         for _ in range(count):
             trial, choices = self.study.ask(), []
@@ -60,20 +59,26 @@ class OptunaSampler(Sampler):
                 while not legal[proposed]:
                     proposed = (proposed + 1) % decision.size
                 choices.append(proposed)
-            batch.append(tuple(choices))
-            self.pending.append(trial)
-        return batch
+            self.pending.append((tuple(choices), trial))
+        return [choices for choices, _ in self.pending]
 
     def tell(self, batch: Sequence[Choices], rewards: Sequence[float | Sequence[float]]) -> dict[str, float]:
-        for trial, choices, reward in zip(self.pending, batch, rewards, strict=True):
-            trial.set_user_attr('choices', list(choices))
-            self.study.tell(trial, reward)
+        told: dict[Choices, float | Sequence[float]] = dict(zip(map(tuple, batch), rewards, strict=True))
+        for choices, trial in self.pending:
+            values = told.get(choices)
+            # what was dropped has no value, an illegal network one reward whatever the number of directions
+            fits = values is not None and (len(self.directions) == 1) != isinstance(values, Sequence)
+            self.study.tell(trial, values if fits else None, None if fits else self.optuna.trial.TrialState.FAIL)
         self.pending = []
         return {}
 
     def state_dict(self) -> dict:
-        trials = self.study.get_trials(deepcopy=False, states=(self.optuna.trial.TrialState.COMPLETE,))
-        return {'trials': [[[t.params[str(i)] for i in range(len(t.params))], list(t.values)] for t in trials]}
+        trials = self.study.get_trials(deepcopy=False)
+        return {
+            'trials': [[[t.params[str(i)] for i in range(len(t.params))], t.values, t.system_attrs] for t in trials],
+            # the genetic samplers keep their parents there; Optuna has no public way to it
+            'study': self.study._storage.get_study_system_attrs(self.study._study_id),
+        }
 
     def load_state_dict(self, state: dict) -> None:
         self.study = self._study()
@@ -81,8 +86,17 @@ class OptunaSampler(Sampler):
             f'{step}': self.optuna.distributions.CategoricalDistribution(list(range(decision.size)))
             for step, decision in enumerate(self.space.decisions)
         }
-        for params, values in state['trials']:
+        states = self.optuna.trial.TrialState
+        for params, values, attributes in state['trials']:
             named = {f'{step}': value for step, value in enumerate(params)}
             self.study.add_trial(
-                self.optuna.trial.create_trial(params=named, distributions=distributions, values=values)
+                self.optuna.trial.create_trial(
+                    state=states.FAIL if values is None else states.COMPLETE,
+                    params=named,
+                    distributions=distributions,
+                    values=values,
+                    system_attrs=attributes,
+                )
             )
+        for key, value in state['study'].items():
+            self.study._storage.set_study_system_attr(self.study._study_id, key, value)

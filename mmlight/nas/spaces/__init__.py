@@ -1,6 +1,6 @@
 """Search spaces: each turns a list of categorical decisions into a table and back."""
 
-from mmlight.nas.spaces.base import Decision, SearchSpace
+from mmlight.nas.spaces.base import Decision, DecisionSpace, SearchSpace
 from mmlight.nas.spaces.bifpn import BiFPNSpace
 from mmlight.nas.spaces.nas_fpn import NASFPNSpace
 from mmlight.nas.spaces.nasnet import NASNetSpace
@@ -8,4 +8,13 @@ from mmlight.nas.spaces.spinenet import SpineNetSpace
 
 SPACES = {space.__name__: space for space in (NASFPNSpace, SpineNetSpace, NASNetSpace, BiFPNSpace)}
 
-__all__ = ['SPACES', 'BiFPNSpace', 'Decision', 'NASFPNSpace', 'NASNetSpace', 'SearchSpace', 'SpineNetSpace']
+__all__ = [
+    'SPACES',
+    'BiFPNSpace',
+    'Decision',
+    'DecisionSpace',
+    'NASFPNSpace',
+    'NASNetSpace',
+    'SearchSpace',
+    'SpineNetSpace',
+]

@@ -29,8 +29,8 @@ class Decision:
     anchors: tuple[int | None, ...] | None = None
 
 
-class SearchSpace(ABC):
-    """Decisions, which of them are legal, and what they mean.
+class DecisionSpace(ABC):
+    """Decisions, which of them are legal, and what they mean: all that samplers and the driver need.
 
     Attributes:
         decisions: In their order.
@@ -64,14 +64,6 @@ class SearchSpace(ABC):
     def to_dict(self, architecture: Any) -> dict:
         """The table as plain dicts and lists, equal for equal networks."""
 
-    @abstractmethod
-    def apply(self, architecture: Any, config: Config) -> None:
-        """Write the table into a config whose model is of the right kind.
-
-        Raises:
-            InputError: for a config whose model the table does not fit.
-        """
-
     def check(self, choices: Sequence[int]) -> tuple[int, ...]:
         """The choices as a tuple.
 
@@ -98,3 +90,15 @@ class SearchSpace(ABC):
         """The same for choices that describe the same network."""
         content = json.dumps(self.to_dict(self.decode(choices)), sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+
+class SearchSpace(DecisionSpace):
+    """A space of networks, which a config's model can take."""
+
+    @abstractmethod
+    def apply(self, architecture: Any, config: Config) -> None:
+        """Write the table into a config whose model is of the right kind.
+
+        Raises:
+            InputError: for a config whose model the table does not fit.
+        """

@@ -62,3 +62,7 @@ class NASNetSpace(SearchSpace):
         if backbone.get('type') != 'mmlight.NASNet':
             raise InputError(f'NASNetSpace: model.backbone must be a mmlight.NASNet, got {backbone.get("type")!r}')
         backbone.cells = self.to_dict(architecture)
+        neck = config.model.get('neck') or {}
+        if 'in_channels' in neck:  # a cell is as wide as it has blocks that nothing reads
+            width = backbone.get('channels', 32) * len(Cells.outputs(architecture.normal))
+            neck.in_channels = [width * 2**stage for stage in backbone.get('out_indices', (1, 2, 3))]

@@ -1,0 +1,3 @@
+# Connections of R0-SP53's blocks in fish order (arXiv 1912.05027, Sec. 4.4), with SpineNet's proxy.
+_base_ = './spinenet_proxy_512_coco.py'
+search = dict(space=dict(base='Fish'), trials=13000)

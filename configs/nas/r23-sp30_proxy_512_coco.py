@@ -1,0 +1,3 @@
+# R23-SP30's search: order and connections of its blocks (arXiv 1912.05027, Table 1), with SpineNet's proxy.
+_base_ = './spinenet_proxy_512_coco.py'
+search = dict(space=dict(base='R23-SP30'), trials=10000)

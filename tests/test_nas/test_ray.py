@@ -1,0 +1,69 @@
+"""Trials on a Ray cluster of two nodes on this machine, one of which dies."""
+
+import time
+
+import pytest
+
+from mmlight.errors import InputError
+from mmlight.nas.backends import Inline, make_backend
+from mmlight.nas.benchmarks import PlainSpace
+from mmlight.nas.driver import SearchDriver
+from mmlight.nas.samplers import RandomSampler
+
+pytest.importorskip('ray.cluster_utils', reason='pip install mmlight[distributed]')
+
+
+def objective():
+    """Made here, for what is defined in a test module cannot be imported on the nodes."""
+
+    def total(choices, folder):
+        time.sleep(0.1)
+        return {'reward': sum(choices) / 18}
+
+    return total
+
+
+def search(work_dir, backend, watch=None):
+    space = PlainSpace(6, 4)
+    trials = SearchDriver(space, RandomSampler(space), backend, work_dir, 24, 8, watch=watch).run()
+    return [(t.number, t.choices, t.reward, t.source) for t in trials]
+
+
+@pytest.fixture
+def cluster():
+    import ray
+    from ray.cluster_utils import Cluster
+
+    options = dict(num_cpus=1, object_store_memory=80 * 2**20)
+    cluster = Cluster(initialize_head=True, head_node_args=options)
+    cluster.second = cluster.add_node(**options)
+    cluster.wait_for_nodes()
+    yield cluster
+    ray.shutdown()
+    cluster.shutdown()
+
+
+@pytest.mark.long
+def test_two_nodes_one_of_which_dies(tmp_path, cluster):
+    expected = search(tmp_path / 'inline', Inline(objective(), tmp_path / 'inline'))
+    backend = make_backend('ray', objective(), tmp_path / 'ray', workers=0, address=cluster.address)
+    assert backend.capacity == 2
+
+    def kill(progress):
+        if progress.generation == 1:  # what runs on it now, or is queued there, must run again on the other
+            for number in range(100, 104):
+                backend.submit(number, (0,) * 6)
+            time.sleep(0.15)
+            cluster.remove_node(cluster.second, allow_graceful=False)
+
+    assert search(tmp_path / 'ray', backend, kill) == expected
+
+
+def test_bad_input(tmp_path):
+    total = objective()
+    with pytest.raises(InputError, match=r'--address 127.0.0.1:1: no Ray cluster answers .*refused'):
+        make_backend('ray', total, tmp_path, address='127.0.0.1:1')
+    with pytest.raises(InputError, match='--address auto: no Ray cluster answers'):
+        make_backend('ray', total, tmp_path, address='auto')
+    with pytest.raises(InputError, match='--address somewhere: no Ray cluster answers'):
+        make_backend('ray', total, tmp_path, address='somewhere')
