@@ -6,6 +6,10 @@ _base_ = [
     '../_base_/schedules/poly_40k.py',
     '../_base_/default_runtime_seg.py',
 ]
+checkpoint = (
+    'https://download.openmmlab.com/mmclassification/v0/efficientnet/'
+    'efficientnet-b4_3rdparty_8xb32-aa_in1k_20220119-45b8bd2b.pth'
+)
 norm_cfg = dict(type='BN', eps=1e-3, momentum=0.01)
 model = dict(
     type='EncoderDecoder',
@@ -26,6 +30,7 @@ model = dict(
         conv_cfg=dict(type='mmlight.Conv2dSame'),
         norm_cfg=norm_cfg,
         act_cfg=dict(type='SiLU', inplace=False),
+        init_cfg=dict(type='Pretrained', prefix='backbone.', checkpoint=checkpoint),
     ),
     neck=dict(
         type='mmlight.BiFPN',

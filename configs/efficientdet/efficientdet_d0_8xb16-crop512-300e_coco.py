@@ -5,5 +5,11 @@ _base_ = [
     '../_base_/schedules/efficientdet_300e.py',
     '../_base_/default_runtime_det.py',
 ]
+checkpoint = (
+    'https://download.openmmlab.com/mmclassification/v0/efficientnet/'
+    'efficientnet-b0_3rdparty_8xb32-aa_in1k_20220119-8d939117.pth'
+)
+
+model = dict(backbone=dict(init_cfg=dict(type='Pretrained', prefix='backbone.', checkpoint=checkpoint)))
 
 custom_hooks = [*_base_.custom_hooks, _base_.ema]

@@ -6,10 +6,18 @@ _base_ = [
     '../_base_/default_runtime_det.py',
 ]
 size = 640
+checkpoint = (
+    'https://download.openmmlab.com/mmclassification/v0/efficientnet/'
+    'efficientnet-b1_3rdparty_8xb32-aa_in1k_20220119-619d8ae3.pth'
+)
 
 model = dict(
     data_preprocessor=dict(pad_size_divisor=size),
-    backbone=dict(arch='b1', drop_path_rate=0.2),
+    backbone=dict(
+        arch='b1',
+        drop_path_rate=0.2,
+        init_cfg=dict(type='Pretrained', prefix='backbone.', checkpoint=checkpoint),
+    ),
     neck=dict(out_channels=88, num_cells=4),
     bbox_head=dict(in_channels=88),
 )

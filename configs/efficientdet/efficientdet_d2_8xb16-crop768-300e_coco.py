@@ -6,10 +6,18 @@ _base_ = [
     '../_base_/default_runtime_det.py',
 ]
 size = 768
+checkpoint = (
+    'https://download.openmmlab.com/mmclassification/v0/efficientnet/'
+    'efficientnet-b2_3rdparty_8xb32-aa_in1k_20220119-dd61e80b.pth'
+)
 
 model = dict(
     data_preprocessor=dict(pad_size_divisor=size),
-    backbone=dict(arch='b2', drop_path_rate=0.2),
+    backbone=dict(
+        arch='b2',
+        drop_path_rate=0.2,
+        init_cfg=dict(type='Pretrained', prefix='backbone.', checkpoint=checkpoint),
+    ),
     neck=dict(in_channels=[48, 120, 352], out_channels=112, num_cells=5),
     bbox_head=dict(in_channels=112),
 )

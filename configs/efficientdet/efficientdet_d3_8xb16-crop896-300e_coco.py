@@ -6,10 +6,18 @@ _base_ = [
     '../_base_/default_runtime_det.py',
 ]
 size = 896
+checkpoint = (
+    'https://download.openmmlab.com/mmclassification/v0/efficientnet/'
+    'efficientnet-b3_3rdparty_8xb32-aa_in1k_20220119-5b4887a0.pth'
+)
 
 model = dict(
     data_preprocessor=dict(pad_size_divisor=size),
-    backbone=dict(arch='b3', drop_path_rate=0.2),
+    backbone=dict(
+        arch='b3',
+        drop_path_rate=0.2,
+        init_cfg=dict(type='Pretrained', prefix='backbone.', checkpoint=checkpoint),
+    ),
     neck=dict(in_channels=[48, 136, 384], out_channels=160, num_cells=6),
     bbox_head=dict(in_channels=160, stacked_convs=4),
 )

@@ -6,10 +6,18 @@ _base_ = [
     '../_base_/default_runtime_det.py',
 ]
 size = 1024
+checkpoint = (
+    'https://download.openmmlab.com/mmclassification/v0/efficientnet/'
+    'efficientnet-b4_3rdparty_8xb32-aa_in1k_20220119-45b8bd2b.pth'
+)
 
 model = dict(
     data_preprocessor=dict(pad_size_divisor=size),
-    backbone=dict(arch='b4', drop_path_rate=0.2),
+    backbone=dict(
+        arch='b4',
+        drop_path_rate=0.2,
+        init_cfg=dict(type='Pretrained', prefix='backbone.', checkpoint=checkpoint),
+    ),
     neck=dict(in_channels=[56, 160, 448], out_channels=224, num_cells=7),
     bbox_head=dict(in_channels=224, stacked_convs=4),
 )

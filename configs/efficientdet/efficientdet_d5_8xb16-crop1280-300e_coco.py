@@ -6,10 +6,18 @@ _base_ = [
     '../_base_/default_runtime_det.py',
 ]
 size = 1280
+checkpoint = (
+    'https://download.openmmlab.com/mmclassification/v0/efficientnet/'
+    'efficientnet-b5_3rdparty_8xb32-aa_in1k_20220119-2cab8b78.pth'
+)
 
 model = dict(
     data_preprocessor=dict(pad_size_divisor=size),
-    backbone=dict(arch='b5', drop_path_rate=0.2),
+    backbone=dict(
+        arch='b5',
+        drop_path_rate=0.2,
+        init_cfg=dict(type='Pretrained', prefix='backbone.', checkpoint=checkpoint),
+    ),
     neck=dict(in_channels=[64, 176, 512], out_channels=288, num_cells=7),
     bbox_head=dict(in_channels=288, stacked_convs=4),
 )

@@ -6,10 +6,18 @@ _base_ = [
     '../_base_/default_runtime_det.py',
 ]
 size = 1536
+checkpoint = (
+    'https://download.openmmlab.com/mmclassification/v0/efficientnet/'
+    'efficientnet-b6_3rdparty_8xb32-aa_in1k_20220119-45b03310.pth'
+)
 
 model = dict(
     data_preprocessor=dict(pad_size_divisor=size),
-    backbone=dict(arch='b6', drop_path_rate=0.2),
+    backbone=dict(
+        arch='b6',
+        drop_path_rate=0.2,
+        init_cfg=dict(type='Pretrained', prefix='backbone.', checkpoint=checkpoint),
+    ),
     neck=dict(in_channels=[72, 200, 576], out_channels=384, num_cells=8, fusion='sum'),
     bbox_head=dict(in_channels=384, stacked_convs=5, anchor_generator=dict(octave_base_scale=5)),
 )

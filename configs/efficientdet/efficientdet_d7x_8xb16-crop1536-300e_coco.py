@@ -6,10 +6,18 @@ _base_ = [
     '../_base_/default_runtime_det.py',
 ]
 size = 1536
+checkpoint = (
+    'https://download.openmmlab.com/mmclassification/v0/efficientnet/'
+    'efficientnet-b7_3rdparty_8xb32-aa_in1k_20220119-bf03951c.pth'
+)
 
 model = dict(
     data_preprocessor=dict(pad_size_divisor=size),
-    backbone=dict(arch='b7', drop_path_rate=0.2),
+    backbone=dict(
+        arch='b7',
+        drop_path_rate=0.2,
+        init_cfg=dict(type='Pretrained', prefix='backbone.', checkpoint=checkpoint),
+    ),
     neck=dict(in_channels=[80, 224, 640], out_channels=384, num_cells=8, fusion='sum', end_level=8),
     bbox_head=dict(in_channels=384, stacked_convs=5, anchor_generator=dict(strides=[8, 16, 32, 64, 128, 256])),
 )

@@ -126,7 +126,7 @@ class FeatureGraph:
             InputError: for missing or unknown keys, and for a graph that breaks a rule.
         """
         if not isinstance(content, Mapping) or set(content) != {'inputs', 'nodes', 'outputs'}:
-            found = sorted(content) if isinstance(content, Mapping) else repr(content)
+            found = sorted(map(str, content)) if isinstance(content, Mapping) else repr(content)
             raise InputError(f'feature graph: needs a dict with inputs, nodes and outputs, got {found}')
         nodes = tuple(_node(position, node) for position, node in enumerate(_sequence('nodes', content['nodes'])))
         return cls(content['inputs'], nodes, content['outputs'])
@@ -167,8 +167,10 @@ def _check_node(graph: FeatureGraph, position: int, node: Node) -> None:
     if not isinstance(node.level, int) or node.level < 0:
         raise InputError(f'feature graph: node {position} (feature {own}): level must be an integer from 0, '
                          f'got {node.level!r}')  # fmt: skip
-    if node.merge not in MERGES:
+    if not isinstance(node.merge, str) or node.merge not in MERGES:
         raise InputError(f'{where}: unknown merge {node.merge!r}, known are {", ".join(MERGES)}')
+    if node.block is not None and not isinstance(node.block, str):
+        raise InputError(f'{where}: block must be a name or None, got {node.block!r}')
     if len(node.inputs) < MERGES[node.merge]:
         raise InputError(f'{where}: merge {node.merge!r} needs at least {MERGES[node.merge]} input(s), '
                          f'got {list(node.inputs)}')  # fmt: skip

@@ -141,6 +141,8 @@ def test_the_graph_that_is_broken_below_is_a_graph():
         (broken(**nodes(1, 3, [])), r"node 1 .*: merge 'sum' needs at least 1"),
         (broken(**nodes(1, 3, [0], 'attention')), r"node 1 .*: merge 'attention' needs at least 2 .*got \[0\]"),
         (broken(**nodes(1, 3, [0, 3], 'mean')), rf"node 1 .*: unknown merge 'mean', known are {', '.join(MERGES)}"),
+        (broken(**nodes(1, 3, [0, 3], ['sum'])), r"node 1 .*: unknown merge \['sum'\], known are"),
+        (broken(**nodes(1, 3, [0, 3], 'sum', ['conv'])), r"node 1 .*: block must be a name or None, got \['conv'\]"),
         (broken(**nodes(0, 6, [1, 2])), r'node 0 \(feature 3, level 6\): its level is outside the range 3 to 5'),
         (broken(**nodes(0, 2, [1, 2])), r'node 0 \(feature 3, level 2\): its level is outside the range 3 to 5'),
         (broken(**nodes(0, '4', [1, 2])), r"node 0 \(feature 3\): level must be an integer from 0, got '4'"),

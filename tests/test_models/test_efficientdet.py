@@ -1,11 +1,13 @@
 """EfficientDet against the figures of arXiv 1911.09070 and the counts of efficientdet.md 6."""
 
 import copy
+from pathlib import Path
 
 import pytest
 import torch
 from mmdet.models.task_modules.prior_generators import AnchorGenerator
 from mmdet.registry import MODELS, TASK_UTILS
+from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
 
@@ -17,6 +19,8 @@ from mmlight.models.backbones import EfficientNetLite
 from mmlight.models.det import EfficientDetHead
 from mmlight.models.det.efficientdet_scaling import EFFICIENTDETS, by_formula, model_config
 from mmlight.models.necks import BiFPN, GraphFPN
+
+ROOT = Path(__file__).parents[2]
 
 # model: parameters for 90 and 80 classes, of backbone, neck, class head for 90 and 80, box head (6.1); MACs in G of
 # the whole for 80 classes, of backbone and of neck (6.2); anchors (2.7)
@@ -90,20 +94,45 @@ def test_redundant_biases():
 
 @pytest.mark.parametrize('name', FIGURES)
 def test_config_is_the_table(name):
-    """The config's text and the table say the same."""
+    """The config's text and the table say the same: D0's with the table's values merged into it is the model's."""
 
-    def differing(expected, found, path):
-        for key, value in expected.items():
-            if isinstance(value, dict):
-                yield from differing(value, found[key], f'{path}.{key}')
-            elif list(value) != list(found[key]) if isinstance(value, list) else value != found[key]:
-                yield f'{path}.{key}: {found[key]} is not {value}'
+    def plain(value):
+        if isinstance(value, dict):
+            return {key: plain(item) for key, item in value.items()}
+        return [plain(item) for item in value] if isinstance(value, (list, tuple)) else value
 
-    cfg = config(name)
-    assert list(differing(model_config(name), cfg.model, 'model')) == []
+    cfg, merged = config(name), config('d0')
+    merged.merge_from_dict(dict(model=model_config(name)))
+    assert plain(merged.model.to_dict()) == plain(cfg.model.to_dict())
     size = EFFICIENTDETS[name].input_size
     train, test = cfg.train_dataloader.dataset.pipeline, cfg.test_dataloader.dataset.pipeline
     assert tuple(train[2].scale) == tuple(train[3].crop_size) == tuple(test[1].scale) == (size, size)
+
+
+@pytest.mark.parametrize(('name', 'total'), [(3, FIGURES['d3'][1]), ('lite2', FIGURES['lite2'][1])])
+def test_the_values_of_a_model_in_the_base_config(name, total):
+    base = Config.fromfile(ROOT / 'configs' / '_base_' / 'models' / 'efficientdet_d0.py')
+    base.merge_from_dict(dict(model=model_config(name)))
+    assert count(MODELS.build(base.model)) == total
+
+
+def test_models_by_their_coefficient():
+    assert [model_config(phi) for phi in range(8)] == [model_config(f'd{phi}') for phi in range(8)]
+
+
+def test_imagenet_weights_fit(tmp_path):
+    """What comes from mmpretrain has the keys of mmdet's class with its last convolution."""
+    source = MODELS.build(dict(type='EfficientNet', arch='b0'))
+    keys = source.state_dict().keys()
+    assert {'layers.0.conv.weight', 'layers.1.0.se.conv1.conv.bias', 'layers.5.4.linear_conv.bn.running_var'} <= keys
+    content = {f'backbone.{key}': torch.randn_like(value.float()) for key, value in source.state_dict().items()}
+    torch.save(dict(state_dict=content), tmp_path / 'b0.pth')
+    cfg = config('d0').model.backbone
+    cfg.init_cfg.checkpoint = str(tmp_path / 'b0.pth')
+    backbone = MODELS.build(cfg)
+    backbone.init_weights()
+    for key, value in backbone.state_dict().items():
+        assert torch.equal(value.float(), content[f'backbone.{key}'].to(value.dtype).float()), key
 
 
 def test_formulas():
@@ -117,8 +146,14 @@ def test_formulas():
 
 
 def test_unknown_model():
-    with pytest.raises(InputError, match=r"name must be one of .*'d0', 'd1'.*, got 'd8'"):
-        model_config('d8')
+    with pytest.raises(InputError, match=r"arch must be one of .*, got \['lite0'\]"):
+        EfficientNetLite(['lite0'])
+    for key, value in (('stacked_convs', 3.0), ('in_channels', 0), ('num_classes', '80')):
+        with pytest.raises(InputError, match=f'EfficientDetHead: {key} must be a positive integer, got {value!r}'):
+            head(**{key: value})
+    for name, found in (('d8', "'d8'"), (8, '8'), (['d0'], r"\['d0'\]"), (True, 'True')):
+        with pytest.raises(InputError, match=rf"name must be 0 to 7 or one of .*'d0', 'd1'.*, got {found}"):
+            model_config(name)
     with pytest.raises(InputError, match=r"arch must be one of .*'lite0'.*, got 'lite5'"):
         EfficientNetLite('lite5')
 
@@ -218,7 +253,9 @@ def test_focal_loss_and_box_loss():
 
 
 def test_initial_predictions():
-    network = build(config('d0'))
+    cfg = config('d0')
+    del cfg.model.backbone.init_cfg  # a download
+    network = build(cfg)
     network.init_weights()
     assert torch.allclose(network.bbox_head.cls_pred.pw.bias, torch.tensor(-4.59512), atol=1e-4)
     assert network.bbox_head.reg_pred.pw.bias.abs().max() == 0
@@ -310,6 +347,10 @@ def test_compiles_and_exports():
     [
         (dict(graph='bifnp'), "unknown name 'bifnp'"),
         (dict(fusion='mean'), "unknown merge 'mean'"),
+        (dict(fusion=['fast']), r"unknown merge \['fast'\]"),
+        (dict(num_cells=3.0), 'num_cells must be an integer of at least 1, got 3.0'),
+        (dict(graph=bifpn(3, 7), start_level=3.0), 'start_level must be an integer from 0, got 3.0'),
+        (dict(graph={1: 2, 'a': 3}), r"needs a dict with inputs, nodes and outputs, got \['1', 'a'\]"),
         (dict(num_cells=0), 'num_cells must be an integer of at least 1, got 0'),
         (dict(in_channels=[8, 12, 16, 20, 24, 28]), 'in_channels has 6 entries for 5 levels from 3 to 7'),
         (dict(start_level=7), 'low < high, got 7 to 7'),

@@ -102,6 +102,7 @@ def test_cells_that_a_search_found():
     ('options', 'message'),
     [
         (dict(attention='max'), "attention must be 'tf' or 'mmdet', got 'max'"),
+        (dict(stack_times=True), 'stack_times must be an integer of at least 1, got True'),
         (dict(stack_times=0), 'stack_times must be an integer of at least 1, got 0'),
         (dict(graph=nas_fpn(), attention='mmdet'), "attention is 'mmdet', but the graph has the merge 'attention'"),
         (dict(in_channels=[1] * 6), 'in_channels has 6 entries for 5 levels'),

@@ -14,6 +14,7 @@ model = dict(
         norm_cfg=dict(type='BN'),
         norm_eval=False,
         style='pytorch',
+        init_cfg=dict(type='Pretrained', checkpoint='torchvision://resnet50'),
     ),
     neck=dict(
         _delete_=True,

@@ -102,7 +102,7 @@ class EfficientNetLite(Backbone):
         init_cfg: dict | list[dict] | None = dict(type='Kaiming', layer='Conv2d'),
     ):
         super().__init__(out_indices, frozen_stages, norm_eval, init_cfg)
-        if arch not in LITE_SCALING:
+        if not isinstance(arch, str) or arch not in LITE_SCALING:
             raise InputError(f'EfficientNetLite: arch must be one of {list(LITE_SCALING)}, got {arch!r}')
         layers = dict(conv_cfg=conv_cfg, norm_cfg=norm_cfg, act_cfg=act_cfg)
         groups: list[list[nn.Module]] = []

@@ -38,8 +38,8 @@ class EfficientDetHead(AnchorHead):
         kwargs: Those of mmdet's ``AnchorHead``.
 
     Raises:
-        InputError: from ``forward``, if the number of levels is not that of the anchor generator, or other channels
-            come in.
+        InputError: for counts that are no positive integers, and from ``forward``, if the number of levels is not that
+            of the anchor generator, or other channels come in.
     """
 
     def __init__(
@@ -56,6 +56,10 @@ class EfficientDetHead(AnchorHead):
         ),
         **kwargs,
     ):
+        counts = dict(num_classes=num_classes, in_channels=in_channels, stacked_convs=stacked_convs)
+        for name, value in counts.items():
+            if type(value) is not int or value < 1:
+                raise InputError(f'EfficientDetHead: {name} must be a positive integer, got {value!r}')
         self.stacked_convs = stacked_convs
         self.norm_cfg = norm_cfg
         self.act_cfg = act_cfg

@@ -9,6 +9,23 @@ from mmlight.models.backbones.efficientnet_lite import EFFICIENTNET_B0, round_fi
 WIDTHS = {'b0': 1.0, 'b1': 1.0, 'b2': 1.1, 'b3': 1.2, 'b4': 1.4, 'b5': 1.6, 'b6': 1.8, 'b7': 2.0}
 WIDTHS |= {'lite0': 1.0, 'lite1': 1.0, 'lite2': 1.1, 'lite3': 1.2, 'lite4': 1.4}
 
+# OpenMMLab's conversions (mmpretrain, configs/efficientnet/metafile.yml) of the authors' ImageNet weights with
+# AutoAugment, from which the published models were trained. There are none of the Lite backbones.
+IMAGENET = {
+    'b0': '8d939117',
+    'b1': '619d8ae3',
+    'b2': 'dd61e80b',
+    'b3': '5b4887a0',
+    'b4': '45b8bd2b',
+    'b5': '2cab8b78',
+    'b6': '45b03310',
+    'b7': 'bf03951c',
+}
+IMAGENET_URL = (
+    'https://download.openmmlab.com/mmclassification/v0/efficientnet/'
+    'efficientnet-{backbone}_3rdparty_8xb32-aa_in1k_20220119-{digest}.pth'
+)
+
 
 @dataclass(frozen=True)
 class EfficientDetScaling:
@@ -88,19 +105,21 @@ def by_formula(phi: int) -> dict[str, float]:
     }
 
 
-def model_config(name: str) -> dict:
-    """The values by which the config of a published model differs from D0's: ``model`` of
-    ``configs/_base_/models/efficientdet_d0.py`` updated with them is the model.
+def model_config(name: str | int) -> dict:
+    """The values by which the config of a published model differs from D0's, to be merged into it:
+    ``config.merge_from_dict(dict(model=model_config('d3')))`` makes D3 of ``configs/efficientdet/efficientdet_d0_*.py``
+    and of ``configs/_base_/models/efficientdet_d0.py``.
 
     Args:
-        name: ``'d0'`` to ``'d7'``, ``'d7x'``, ``'lite0'`` to ``'lite4'``, ``'lite3x'``.
+        name: The coefficient 0 to 7, or ``'d0'`` to ``'d7'``, ``'d7x'``, ``'lite0'`` to ``'lite4'``, ``'lite3x'``.
 
     Raises:
-        InputError: for another name.
+        InputError: for another model.
     """
-    if name not in EFFICIENTDETS:
-        raise InputError(f'EfficientDet: name must be one of {list(EFFICIENTDETS)}, got {name!r}')
-    table = EFFICIENTDETS[name]
+    key = f'd{name}' if type(name) is int else name
+    if not isinstance(key, str) or key not in EFFICIENTDETS:
+        raise InputError(f'EfficientDet: name must be 0 to 7 or one of {list(EFFICIENTDETS)}, got {name!r}')
+    table = EFFICIENTDETS[key]
     neck = dict(
         in_channels=list(table.in_channels),
         out_channels=table.width,
@@ -116,12 +135,18 @@ def model_config(name: str) -> dict:
     )
     preprocessor = dict(pad_size_divisor=table.input_size)
     if not table.lite:
-        backbone = dict(arch=table.backbone, drop_path_rate=0.0 if table.backbone == 'b0' else 0.2)
+        checkpoint = IMAGENET_URL.format(backbone=table.backbone, digest=IMAGENET[table.backbone])
+        backbone = dict(
+            arch=table.backbone,
+            drop_path_rate=0.0 if table.backbone == 'b0' else 0.2,
+            init_cfg=dict(type='Pretrained', prefix='backbone.', checkpoint=checkpoint),
+        )
         return dict(data_preprocessor=preprocessor, backbone=backbone, neck=neck, bbox_head=head)
     relu6 = dict(act_cfg=dict(type='ReLU6'))
+    norm_cfg = dict(type='BN', eps=1e-3, momentum=0.01)
     return dict(
         data_preprocessor={**preprocessor, 'mean': [127.0] * 3, 'std': [128.0] * 3},
-        backbone=dict(type='mmlight.EfficientNetLite', arch=table.backbone),
+        backbone=dict(_delete_=True, type='mmlight.EfficientNetLite', arch=table.backbone, norm_cfg=norm_cfg),
         neck={**neck, **relu6},
         bbox_head={**head, **relu6},
     )

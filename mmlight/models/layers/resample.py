@@ -4,10 +4,25 @@ For size ``n``, kernel ``k`` and stride ``s`` SAME gives ``m = ceil(n / s)`` cel
 0)``, the larger half after: 0 before and 1 after for even ``n``, ``k = 3``, ``s = 2``.
 """
 
+from collections.abc import Sequence
+
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmlight.registry import MODELS
+
+
+def constant(size: Sequence[int]) -> Sequence[int]:
+    """Height and width as numbers while ``torch.onnx.export(..., dynamo=False)`` traces, where they are tensors.
+
+    ONNX has the windows of pools and convolutions as constants. So a network that is exported with dynamic axes, at
+    multiples of its largest stride, runs at other multiples only. Anywhere else sizes stay what they are, and traced or
+    compiled networks run at all.
+    """
+    if torch.jit.is_tracing() and torch.onnx.is_in_onnx_export():
+        return tuple(map(int, size))
+    return size
 
 
 def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
@@ -28,7 +43,7 @@ def max_pool_same(x: Tensor, kernel: tuple[int, int], stride: tuple[int, int]) -
         ``(N, C, ceil(H / stride), ceil(W / stride))``.
     """
     # ceil_mode lets the last window run over the edge: what SAME pads after need not be written out
-    before = [same_padding(size, k, s)[0] for size, k, s in zip(x.shape[-2:], kernel, stride, strict=True)]
+    before = [same_padding(size, k, s)[0] for size, k, s in zip(constant(x.shape[-2:]), kernel, stride, strict=True)]
     return F.max_pool2d(x, kernel, stride, padding=before, ceil_mode=True)
 
 
@@ -40,9 +55,10 @@ def resize(x: Tensor, size: tuple[int, int], overlap: int) -> Tensor:
         size: Height and width wanted.
         overlap: Cells that neighbouring pooling windows share: 1 in EfficientDet, 0 in NAS-FPN.
     """
-    height, width = x.shape[-2:]
-    if height > size[0] or width > size[1]:
-        stride = (max((height - 1) // size[0] + 1, 1), max((width - 1) // size[1] + 1, 1))
+    height, width = constant(x.shape[-2:])
+    wanted = constant(size)
+    if height > wanted[0] or width > wanted[1]:
+        stride = (max((height - 1) // wanted[0] + 1, 1), max((width - 1) // wanted[1] + 1, 1))
         # an axis of one cell stays as it is
         x = max_pool_same(x, tuple(s + overlap if s > 1 else 1 for s in stride), stride)
     if x.shape[-2:] != tuple(size):
@@ -75,7 +91,7 @@ class Conv2dSame(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         padding = [
             same_padding(size, (k - 1) * d + 1, s)
-            for size, k, s, d in zip(x.shape[-2:], self.kernel_size, self.stride, self.dilation, strict=True)
+            for size, k, s, d in zip(constant(x.shape[-2:]), self.kernel_size, self.stride, self.dilation, strict=True)
         ]
         (top, bottom), (left, right) = padding
         if top == bottom and left == right:

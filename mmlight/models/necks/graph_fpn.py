@@ -109,6 +109,8 @@ class GraphFPN(BaseModule):
         self.name = type(self).__name__
         if type(num_cells) is not int or num_cells < 1:
             raise InputError(f'{self.name}: num_cells must be an integer of at least 1, got {num_cells!r}')
+        if type(start_level) is not int or start_level < 0:
+            raise InputError(f'{self.name}: start_level must be an integer from 0, got {start_level!r}')
         check_channels(self.name, in_channels, out_channels)
         high = 7 if end_level is None and isinstance(graph, str) else end_level
         graph = build_graph(graph, start_level, high, fusion)

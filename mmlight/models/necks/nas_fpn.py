@@ -57,7 +57,7 @@ class NASFPN(BaseModule):
         super().__init__(init_cfg)
         if attention not in ('tf', 'mmdet'):
             raise InputError(f"NASFPN: attention must be 'tf' or 'mmdet', got {attention!r}")
-        if not isinstance(stack_times, int) or stack_times < 1:
+        if type(stack_times) is not int or stack_times < 1:
             raise InputError(f'NASFPN: stack_times must be an integer of at least 1, got {stack_times!r}')
         graph = nas_fpn(attention) if graph is None else build_graph(graph, 3, 7)
         check_channels('NASFPN', in_channels, out_channels)
