@@ -24,6 +24,7 @@ from torch import nn
 import mmlight
 from mmlight.analysis.complexity import evaluated_shape
 from mmlight.deployment.graphs import DetectorGraph, SegmentorGraph
+from mmlight.deployment.random_weights import liven
 from mmlight.engine.config import load_config
 from mmlight.engine.prediction import build_model
 from mmlight.engine.training import use_device
@@ -75,7 +76,7 @@ def export(
 
     Args:
         config: path, name of a shipped config, or a loaded config.
-        weights: checkpoint; without one the model's initial weights are used, with a warning.
+        weights: checkpoint; without one the model gets random weights, with a warning.
         out: the file; by default ``<config name>.onnx``.
         shape: (height, width) of the image, or one number for both; by default that of the test pipeline. Rounded up to
             what the data preprocessor pads to.
@@ -101,6 +102,8 @@ def export(
     size = _padded(_sides(shape) if shape is not None else evaluated_shape(cfg), cfg.model.get('data_preprocessor'))
     with use_device('cpu'):
         model, meta = build_model(cfg, weights)
+    if weights is None:
+        liven(model, size)
     graph = make_graph(model, 'size' in dynamic, logits)
     if 'batch' in dynamic and getattr(graph, 'two_stage', False):
         raise InputError(f'--dynamic batch: {type(model).__name__} cannot have it, its second stage takes one image')

@@ -153,16 +153,16 @@ class DetectorGraph(nn.Module):
         anchors = head.prior_generator.grid_priors(sizes, device=predictions[0][0].device)
         found = []
         for level, (scores, deltas, priors) in enumerate(zip(*predictions, anchors, strict=True)):
-            scores = scores.permute(0, 2, 3, 1).reshape(len(scores), -1, head.cls_out_channels)
+            scores = scores.permute(0, 2, 3, 1).reshape(scores.shape[0], -1, head.cls_out_channels)
             scores = scores.sigmoid() if head.use_sigmoid_cls else scores.softmax(-1)[..., :-1]
-            deltas = deltas.permute(0, 2, 3, 1).reshape(len(deltas), -1, 4)
+            deltas = deltas.permute(0, 2, 3, 1).reshape(deltas.shape[0], -1, 4)
             classes = scores.shape[-1]
             limit = self._limit(cfg.get('nms_pre', 0), scores.shape[1] * classes)
             scores, index = scores.flatten(1).topk(limit)
             cell = index // int(classes)
             deltas = deltas.gather(1, cell[..., None].expand(-1, -1, 4))
             boxes = _decode(head.bbox_coder, priors[cell.flatten()], deltas.flatten(0, 1), border)
-            boxes = boxes.view(len(deltas), -1, 4)
+            boxes = boxes.view(*index.shape, 4)
             found.append((boxes, scores, torch.full_like(index, level) if by_level else index % int(classes)))
         boxes, scores, groups = (torch.cat(parts, 1) for parts in zip(*found, strict=True))
         least = cfg.get('min_bbox_size', -1)

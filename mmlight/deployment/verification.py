@@ -228,6 +228,8 @@ def _match(agreement: Agreement, theirs: tuple, ours: tuple) -> None:
 def _of_batch(session: Any, images: Sequence[np.ndarray]) -> list[str]:
     """Faults of all images at once against one by one."""
     together = session.run(None, {'image': _batch(images)})
+    if any(len(output) != len(images) for output in together):
+        return [f'for a batch of {len(images)} there are results of {len(together[0])}']
     for index, image in enumerate(images):
         alone = session.run(None, {'image': _batch([image])})
         for ours, theirs in zip(together, alone, strict=True):
