@@ -99,7 +99,8 @@ def export(
     cfg = cfg or load_config(config, cfg_options)
     softened = harden(cfg.model)
     file = Path(out or f'{Path(cfg.filename or "model").stem}.onnx')
-    size = _padded(_sides(shape) if shape is not None else evaluated_shape(cfg), cfg.model.get('data_preprocessor'))
+    scale = _sides(shape) if shape is not None else evaluated_shape(cfg)
+    size = _padded(scale, cfg.model.get('data_preprocessor'))
     with use_device('cpu'):
         model, meta = build_model(cfg, weights)
     if weights is None:
@@ -107,7 +108,8 @@ def export(
     graph = make_graph(model, 'size' in dynamic, logits)
     if 'batch' in dynamic and getattr(graph, 'two_stage', False):
         raise InputError(f'--dynamic batch: {type(model).__name__} cannot have it, its second stage takes one image')
-    description = describe(cfg, graph, meta, size, dynamic, None if weights is None else str(weights), softened)
+    description = describe(cfg, graph, meta, scale, size, dynamic, softened)
+    description['weights'] = None if weights is None else str(weights)
     axes = [name for name in AXES if name in dynamic or (name != 'batch' and 'size' in dynamic)]
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -184,38 +186,33 @@ def _quiet() -> Iterator[None]:
 
 def harden(node: Any) -> bool:
     """Replace soft suppression in a nested config by hard, in place; whether there was any."""
-    found = False
-    if isinstance(node, dict):
-        if node.get('type') == 'soft_nms':
-            overlap = node.get('iou_threshold', 0.3)
-            node.clear()
-            node.update(type='nms', iou_threshold=overlap)
-            return True
-        found = any([harden(value) for value in node.values()])
-    elif isinstance(node, (list, tuple)):
-        found = any([harden(value) for value in node])
-    return found
+    if isinstance(node, dict) and node.get('type') == 'soft_nms':
+        overlap = node.get('iou_threshold', 0.3)
+        node.clear()
+        node.update(type='nms', iou_threshold=overlap)
+        return True
+    parts = node.values() if isinstance(node, dict) else node if isinstance(node, (list, tuple)) else ()
+    return sum(map(harden, parts)) > 0  # all of them
 
 
 def describe(
     cfg: Config,
     graph: nn.Module,
     meta: dict,
+    scale: tuple[int, int],
     size: tuple[int, int],
     dynamic: Sequence[str],
-    weights: str | None,
     softened: bool,
 ) -> dict[str, Any]:
     """All that is needed to run the file besides itself, JSON-able.
 
-    ``task``, ``classes`` and their ``palette`` (RGB); ``size``, the (height, width) to which an image is resized
-    bilinearly, with its ratio if ``keep_ratio``, and then padded at the right and the bottom with the BGR colour
-    ``pad`` to that size, or to a multiple of ``divisor`` if ``dynamic`` names ``size``; ``score_thr`` and ``nms`` as
+    ``task``, ``classes`` and their ``palette`` (RGB); ``scale``, the (height, width) to which an image is resized
+    bilinearly, with its ratio if ``keep_ratio``; ``size``, to which it is then padded at the right and the bottom with
+    the BGR colour ``pad`` (if ``dynamic`` names ``size``: to a multiple of ``divisor``); ``score_thr`` and ``nms`` as
     they are in the file; ``mean`` and ``std``, which the file subtracts and divides by itself, in the order of
     ``channels``; where it comes from.
     """
     detects = isinstance(graph, DetectorGraph)
-    scale, keep_ratio = _resizing(cfg)
     preprocessor = graph.model.data_preprocessor
     mean, std = graph.normalize.mean, graph.normalize.factor
     mean = [0.0] * 3 if mean is None else mean.flatten().tolist()
@@ -232,8 +229,8 @@ def describe(
         classes=classes or [str(index) for index in range(number)],
         palette=_palette(meta, number),
         size=list(size),
-        scale=list(scale or size),
-        keep_ratio=keep_ratio,
+        scale=list(scale),
+        keep_ratio=_keeps_ratio(cfg),
         divisor=getattr(preprocessor, 'pad_size_divisor', None) or 1,
         pad=mean[::-1] if graph.normalize.flip else mean,
         dynamic=sorted(dynamic),
@@ -242,7 +239,6 @@ def describe(
         std=[1.0] * 3 if std is None else (1 / std).flatten().tolist(),
         **nms,
         config=Path(cfg.filename or '').stem,
-        weights=weights,
         version=mmlight.__version__,
     )
 
@@ -260,17 +256,11 @@ def _palette(meta: dict, number: int) -> list[list[int]]:
     return [list(map(int, colour)) for colour in palette][:number]
 
 
-def _resizing(cfg: Config) -> tuple[tuple[int, int] | None, bool]:
-    """(height, width) and ``keep_ratio`` of the test pipeline's resizing."""
-    try:
-        shape = evaluated_shape(cfg)
-    except InputError:
-        return None, False
-    dataset = cfg.test_dataloader.dataset
+def _keeps_ratio(cfg: Config) -> bool:
+    dataset = (cfg.get('test_dataloader') or {}).get('dataset') or {}
     while 'dataset' in dataset:
         dataset = dataset['dataset']
-    resize = next(t for t in dataset['pipeline'] if str(t['type']).endswith('Resize'))
-    return shape, bool(resize.get('keep_ratio', False))
+    return any(t.get('keep_ratio') for t in dataset.get('pipeline', ()) if str(t['type']).endswith('Resize'))
 
 
 def _sides(shape: Sequence[int]) -> tuple[int, int]:

@@ -193,7 +193,7 @@ def _compare(
     if description['task'] == 'detection':
         found = sample.pred_instances
         theirs = tuple(x.cpu().numpy() for x in (found.bboxes, found.scores, found.labels))
-        _match(agreement, theirs, tuple(output[0] for output in outputs))
+        _match(agreement, theirs, tuple(output[0] for output in outputs), description['score_thr'])
         return
     output, labels = outputs[0][0], sample.pred_sem_seg.data[0].cpu().numpy()
     if description['outputs'] == ['logits']:
@@ -205,13 +205,14 @@ def _compare(
     equal.append(np.mean(labels == output))
 
 
-def _match(agreement: Agreement, theirs: tuple, ours: tuple) -> None:
+def _match(agreement: Agreement, theirs: tuple, ours: tuple, score_thr: float) -> None:
     """Pair detections of equal labels, each of the network's with the nearest that is left of the file's."""
+    limit = len(ours[1])
     keep = ours[1] > 0
     boxes, scores, labels = (x[keep] for x in ours)
     agreement.detections += len(theirs[0])
-    # at the end of a full list a difference in the last digit swaps what is in and what is out
-    last = max((side.min() for side in (scores, theirs[1]) if len(side)), default=0.0) + SCORE
+    # at the threshold and at the end of a full list a difference in the last digit swaps what is in and what is out
+    last = max(score_thr, *(side.min() for side in (scores, theirs[1]) if len(side) == limit), 0.0) + SCORE
     free = np.ones(len(boxes), bool)
     for box, score, label in zip(*theirs, strict=True):
         distance = np.where(free & (labels == label), np.abs(boxes - box).max(1, initial=0.0), np.inf)
