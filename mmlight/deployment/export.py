@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
@@ -137,7 +137,7 @@ def make_graph(model: BaseModel, dynamic: bool = False, logits: bool = False) ->
     return DetectorGraph(model, dynamic).eval()
 
 
-def write(graph: nn.Module, image: torch.Tensor, file: str, opset: int, axes: Sequence[str] = ()) -> None:
+def write(graph: nn.Module, image: torch.Tensor, file: str | BinaryIO, opset: int, axes: Sequence[str] = ()) -> None:
     """Export ``graph``, whose ``outputs`` are names; norms are folded into convolutions.
 
     Raises:
@@ -166,14 +166,15 @@ def write(graph: nn.Module, image: torch.Tensor, file: str, opset: int, axes: Se
 
 
 def _unsupported(error: Exception, graph: nn.Module, image: torch.Tensor) -> str:
-    found = re.search(r"operator '?(\w+::\w+)'?", str(error))
+    found = re.search(r"operator '?(?:aten::)?(\w+)", str(error))
     if found is None:
         return f'{type(error).__name__}: {str(error).splitlines()[0]}'
     with _quiet(), torch.no_grad():
         traced = torch.jit.trace(graph, image, check_trace=False).inlined_graph
-    nodes = traced.findAllNodes(found[1])
+    nodes = traced.findAllNodes(f'aten::{found[1]}')
     where = nodes[0].scopeName().split('/')[-1].replace('__module.', '') if nodes else ''
-    return f'operator {found[1]} in {where or type(graph).__name__}: has no form in ONNX'
+    reason = ' '.join(str(error).split('.')[0].split())
+    return f'operator {found[1]} in {where or type(graph).__name__}: has no form in ONNX ({reason})'
 
 
 @contextmanager

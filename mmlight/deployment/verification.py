@@ -126,13 +126,14 @@ def verify(exported: Exported, images: Sequence[np.ndarray]) -> Agreement:
     return agreement
 
 
-def open_session(file: str | Path, threads: int | None = None) -> Any:
-    """An ONNX Runtime session on the CPU; all threads but where ``threads`` says how many."""
+def open_session(file: str | Path | bytes, threads: int | None = None) -> Any:
+    """An ONNX Runtime session on the CPU, of a file or its content, with as many threads as PyTorch or ``threads``."""
     runtime = needs('onnxruntime')
     options = runtime.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = threads or torch.get_num_threads()
-    return runtime.InferenceSession(str(file), options, providers=['CPUExecutionProvider'])
+    content = file if isinstance(file, bytes) else str(file)
+    return runtime.InferenceSession(content, options, providers=['CPUExecutionProvider'])
 
 
 def random_images(size: tuple[int, int], number: int = 3, seed: int = 0) -> list[np.ndarray]:

@@ -120,9 +120,8 @@ def entry(found: dict[str, np.ndarray], about: dict, score_thr: float) -> dict:
         }
         return {'share': dict(sorted(shares.items(), key=lambda item: -item[1]))}
     rows = []
-    for (x1, y1, x2, y2), score, label in zip(
-        found['boxes'].tolist(), found['scores'].tolist(), found['labels'].tolist()
-    ):
+    columns = (found[name].tolist() for name in ('boxes', 'scores', 'labels'))
+    for (x1, y1, x2, y2), score, label in zip(*columns, strict=True):
         if score >= score_thr:
             bbox = [round(value, 2) for value in (x1, y1, x2 - x1, y2 - y1)]
             rows.append({'bbox': bbox, 'score': round(score, 5), 'category_id': label, 'category': classes[label]})
