@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from mmlight.analysis.complexity import Complexity, inference, measure, network_and_shape
-from mmlight.analysis.contenders import parse
+from mmlight.analysis.contenders import parse, results
 from mmlight.analysis.latency import Latency, measure_latency
-from mmlight.analysis.model_list import metafile_models
 from mmlight.analysis.variants import fold_norms
 from mmlight.engine.config import load_config
 from mmlight.errors import InputError
@@ -78,29 +77,9 @@ class Row:
 
 
 def published(config: Path) -> Published | None:
-    """The first box AP of others that the config's metafile gives, in its folder or the one above."""
-    metafile = next((f for f in (folder / 'metafile.yml' for folder in config.parents[:2]) if f.is_file()), None)
-    for model in metafile_models(metafile) if metafile else ():
-        if config.stem in (model['Name'], Path(model.get('Config', '')).stem):
-            for result in model.get('Results') or ():
-                ap = (result.get('Metrics') or {}).get('box AP')
-                own = str(result.get('Source', '')).lower().startswith('measured')
-                if ap is not None and not own:
-                    return Published(ap, *_origin(result, config))
-    return None
-
-
-def _origin(result: dict, config: Path) -> tuple[str, str]:
-    """Data set and source of a metafile's result. mmdet's give no source, and say COCO for val2017."""
-    dataset, source = str(result['Dataset']), result.get('Source')
-    if source is None and 'mmdet' in config.parts:
-        from mmdet import __version__
-
-        source, dataset = (
-            f'mmdet {__version__}, {config.parent.name}/metafile.yml',
-            dataset.replace('COCO', 'COCO val2017'),
-        )
-    return dataset, source or f'{config.parent.name}/metafile.yml'
+    """The first box AP of others that the config's metafile gives."""
+    found = next((result for result in results(config, 'box AP') if not result.own), None)
+    return found and Published(found.value, found.dataset, found.source)
 
 
 def compare(detectors: Sequence[str] = BASELINES, rounds: int = 5, repeats: int = 3, device: str = 'cpu') -> list[Row]:

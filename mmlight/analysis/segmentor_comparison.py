@@ -18,9 +18,8 @@ import torch
 from torch.nn import functional as F
 
 from mmlight.analysis.complexity import Complexity, inference, measure, network_and_shape
-from mmlight.analysis.contenders import parse
+from mmlight.analysis.contenders import parse, results
 from mmlight.analysis.latency import Latency, measure_latency
-from mmlight.analysis.model_list import metafile_models
 from mmlight.analysis.variants import fold_norms
 from mmlight.engine.config import load_config
 from mmlight.errors import InputError
@@ -97,32 +96,8 @@ def find(segmentor: str) -> Path:
 
 def published(config: Path) -> Published | None:
     """The first mIoU of others that the config's metafile gives: single scale, on Cityscapes val for mmseg's."""
-    files = (folder / f'metafile{suffix}' for folder in config.parents[:2] for suffix in ('.yml', '.yaml'))
-    metafile = next((file for file in files if file.is_file()), None)
-    for model in metafile_models(metafile) if metafile else ():
-        if config.stem not in (model['Name'], Path(model.get('Config', '')).stem):
-            continue
-        results = model.get('Results') or []
-        for result in [results] if isinstance(results, dict) else results:
-            miou = (result.get('Metrics') or {}).get('mIoU')
-            own = str(result.get('Source', '')).lower().startswith('measured')
-            if miou is not None and not own:
-                return Published(miou, *_origin(result, config))
-    return None
-
-
-def _origin(result: dict, config: Path) -> tuple[str, str]:
-    """Data set and source of a metafile's result. mmseg's give no source, and say Cityscapes for its val images."""
-    if 'Source' not in result and 'mmseg' in config.parts:
-        from mmseg import __version__
-
-        return f'{result["Dataset"]} val', f"mmseg {__version__}'s metafiles"
-    return str(result['Dataset']), result.get('Source') or f'{config.parent.name}/{metafile_name(config)}'
-
-
-def metafile_name(config: Path) -> str:
-    """Name of the metafile beside a config."""
-    return 'metafile.yml' if (config.parent / 'metafile.yml').is_file() else 'metafile.yaml'
+    found = next((result for result in results(config, 'mIoU') if not result.own), None)
+    return found and Published(found.value, found.dataset, found.source)
 
 
 def compare(

@@ -59,9 +59,11 @@ class RawOutputs(nn.Module):
         heads = [head for name in HEADS if isinstance(head := getattr(self.model, name, None), nn.Module)]
         found = [head(maps) for head in heads]
         if len(self.rois):
-            found.append(
-                tuple(self.model.roi_head._bbox_forward(maps, self.rois)[k] for k in ('cls_score', 'bbox_pred'))
+            rois = torch.cat(
+                [self.rois + index * self.rois.new_tensor([1.0, 0, 0, 0, 0]) for index in range(len(image))]
             )
+            second = self.model.roi_head._bbox_forward(maps, rois)
+            found += [second['cls_score'], second['bbox_pred']]
         return tuple(leaf for leaf in tree_leaves(found) if isinstance(leaf, Tensor))
 
 
