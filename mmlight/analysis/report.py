@@ -32,6 +32,9 @@ AXES = {
 }
 """What accuracy can be plotted against: key of an entry -> title."""
 
+QUICK = Plan(columns=('fused',), seconds=2.0, warmup_seconds=0.5)
+"""Ten networks take some three minutes."""
+
 COLUMNS = (
     'model',
     'task',

@@ -5,20 +5,25 @@ PyTorch. It is written only if it computes what the network computes, on random 
 
 python tools/deployment/export_onnx.py thundernet_snet49_sample work_dirs/.../epoch_12.pth --out thundernet.onnx
 python tools/deployment/export_onnx.py bisenet_xception39_sample CHECKPOINT --dynamic batch size
+python tools/deployment/export_onnx.py thundernet_snet49_sample CHECKPOINT --int8   # thundernet_..._int8.onnx as well
 """
 
 import mmlight  # isort: skip
 
 import argparse
+import tempfile
 from pathlib import Path
 
 import cv2
+from mmengine.config import Config
 
 from mmlight.arguments import Options, Parser
 from mmlight.deployment.export import OPSETS, export
+from mmlight.deployment.quantization import IMAGES, calibration_images, quantize
 from mmlight.deployment.verification import real_images, verify
 from mmlight.engine.config import load_config
 from mmlight.engine.prediction import find_images
+from mmlight.engine.training import evaluate
 from mmlight.errors import InputError, exit_on_input_error
 
 
@@ -36,6 +41,15 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--images', nargs='+', metavar='IMAGE', help="real images to verify with (default: the config's, else drawn)"
     )
+    parser.add_argument(
+        '--int8',
+        nargs='?',
+        type=int,
+        const=IMAGES,
+        metavar='IMAGES',
+        help=f"write a second file in 8-bit integers, calibrated on so many of the config's images (default {IMAGES}), "
+        "and print the config's metric of both",
+    )
     parser.add_argument('--cfg-options', nargs='+', action=Options, metavar='KEY=VALUE', help='override the config')
     return parser.parse_args()
 
@@ -46,6 +60,7 @@ def main() -> None:
     images = [cv2.imread(str(file)) for file in find_images(args.images)[:8]] if args.images else real_images(cfg)
     if any(image is None for image in images):
         raise InputError(f'--images {args.images}: an image cannot be decoded')
+    calibration = calibration_images(cfg, args.int8) if args.int8 is not None else []
     logits = args.output == 'logits'
     exported = export(cfg, args.checkpoint, args.out, args.shape, args.dynamic, args.opset, logits)
     try:
@@ -59,6 +74,21 @@ def main() -> None:
     if about.get('replaces'):
         print(f'{about["replaces"]} was replaced by nms of the same overlap, {about["nms"]["iou_threshold"]}')
     print(f'equal to PyTorch on {agreement}')
+    if calibration:
+        file = exported.file.with_stem(f'{exported.file.stem}_int8')
+        quantization = quantize(exported.file, file, calibration)['quantization']
+        print(f'{file}: {file.stat().st_size / 2**20:.1f} MiB, {quantization}')
+        print_metrics(cfg, exported.file, file)
+
+
+def print_metrics(cfg: Config, *files: Path) -> None:
+    """The config's metrics of each file, one below the other."""
+    with tempfile.TemporaryDirectory() as folder:
+        found = {file: evaluate(cfg, None, folder, device='cpu', onnx=file) for file in files}
+    names = dict.fromkeys(name for metrics in found.values() for name in metrics)
+    print('  '.join(['metric', *(file.name for file in files)]))
+    for name in names:
+        print('  '.join([name, *(f'{metrics.get(name, float("nan")):.4g}' for metrics in found.values())]))
 
 
 if __name__ == '__main__':
