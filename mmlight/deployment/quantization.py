@@ -43,7 +43,7 @@ def calibration_images(cfg: Config, number: int = IMAGES) -> list[torch.Tensor]:
         raise InputError(f'config {cfg.filename}: calibration needs its train_dataloader or test_dataloader')
     settings = copy.deepcopy(loaders[0])
     settings.pipeline = [t for t in loaders[-1].pipeline if 'LoadAnnotations' not in str(t['type'])]
-    settings.update(test_mode=True)
+    settings.update(test_mode=True, serialize_data=False)  # which fails where there is nothing
     settings.pop('filter_cfg', None)
     init_default_scope(cfg.get('default_scope', 'mmdet'))
     try:
