@@ -72,9 +72,10 @@ def make_parser() -> argparse.ArgumentParser:
     sub.add_argument('--epochs', type=int, help="number of epochs instead of the config's")
     sub.add_argument('--seed', type=int, help='seed for weights, data order and augmentation')
 
-    sub = command('test', _test, 'Evaluate a checkpoint.')
+    sub = command('test', _test, 'Evaluate a checkpoint or an exported file.')
     _add_config(sub)
-    sub.add_argument('checkpoint')
+    sub.add_argument('checkpoint', nargs='?')
+    sub.add_argument('--onnx', metavar='FILE', help='evaluate this file of tools/deployment/export_onnx.py instead')
     _add_run_options(sub)
     sub.add_argument('--out', help='detection: .pkl for the predictions; segmentation: folder for label images')
     sub.add_argument('--show', action='store_true', help='show the predictions in a window')
@@ -169,6 +170,7 @@ def _test(args: argparse.Namespace) -> None:
     evaluate(
         args.config,
         args.checkpoint,
+        onnx=args.onnx,
         out=args.out,
         show=args.show,
         show_dir=args.show_dir,

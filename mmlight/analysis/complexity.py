@@ -184,13 +184,15 @@ def network_and_shape(
 
 
 @contextmanager
-def inference(network: nn.Module, shape: tuple[int, int], channels: int = 3) -> Iterator[tuple[Callable, int]]:
+def inference(
+    network: nn.Module, shape: tuple[int, int], channels: int = 3, batch: int = 1
+) -> Iterator[tuple[Callable, int]]:
     """``network`` in evaluation mode, ready to run: yields a function without arguments and the number of RoIs.
 
-    Each call is the same inference on the same random image, on the device of the network, without gradients: the
+    Each call is the same inference on the same random images, on the device of the network, without gradients: the
     layers, no box decoding and no NMS. A second stage runs on exactly the number of proposals that ``test_cfg`` allows.
     """
-    image = torch.rand(1, channels, *shape, device=next((p.device for p in network.parameters()), 'cpu'))
+    image = torch.rand(batch, channels, *shape, device=next((p.device for p in network.parameters()), 'cpu'))
     was_training = network.training
     network.eval()
     proposals = _Proposals(network, shape)
@@ -237,7 +239,7 @@ def _forward(network: nn.Module, image: torch.Tensor) -> None:
     shape = tuple(image.shape[2:])
     try:
         if isinstance(network, BaseModel):
-            network(image, _samples(shape), mode='tensor')
+            network(image, _samples(shape) * len(image), mode='tensor')
         else:
             network(image)
     except Exception as error:  # whatever goes wrong in there, the model and the size are what the user can change

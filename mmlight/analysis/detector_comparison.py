@@ -6,19 +6,17 @@ no NMS; a second stage runs on as many proposals as its ``test_cfg`` allows. Wei
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from mmcv.cnn import fuse_conv_bn
-
 from mmlight.analysis.complexity import Complexity, inference, measure, network_and_shape
+from mmlight.analysis.contenders import parse, results
 from mmlight.analysis.latency import Latency, measure_latency
-from mmlight.analysis.model_list import metafile_models
-from mmlight.engine.config import find_config, load_config
+from mmlight.analysis.variants import fold_norms
+from mmlight.engine.config import load_config
 from mmlight.errors import InputError
 
 BASELINES = (
@@ -78,59 +76,23 @@ class Row:
         return dict(name=self.name, published=published, complexity=counted, latency=latency)
 
 
-def parse(detector: str) -> tuple[Path, tuple[int, int] | None]:
-    """``CONFIG[@SIDE | @HEIGHTxWIDTH]`` -> path and (height, width); ``mmdet::`` stands for mmdet's own configs.
-
-    Raises:
-        InputError: there is no such config, or the size is none.
-    """
-    name, at, size = detector.rpartition('@') if '@' in detector else (detector, '', '')
-    if at and not re.fullmatch(r'[1-9]\d*(x[1-9]\d*)?', size):
-        raise InputError(f'{detector}: size {size!r}; must be HEIGHTxWIDTH or one number, such as 320')
-    if name.startswith('mmdet::'):
-        import mmdet
-
-        name = Path(mmdet.__file__).parent / '.mim' / 'configs' / name.removeprefix('mmdet::')
-    sides = [int(side) for side in size.split('x')] if at else []
-    return find_config(name), (sides[0], sides[-1]) if sides else None
-
-
 def published(config: Path) -> Published | None:
-    """The first box AP of others that the config's metafile gives, in its folder or the one above."""
-    metafile = next((f for f in (folder / 'metafile.yml' for folder in config.parents[:2]) if f.is_file()), None)
-    for model in metafile_models(metafile) if metafile else ():
-        if config.stem in (model['Name'], Path(model.get('Config', '')).stem):
-            for result in model.get('Results') or ():
-                ap = (result.get('Metrics') or {}).get('box AP')
-                own = str(result.get('Source', '')).lower().startswith('measured')
-                if ap is not None and not own:
-                    return Published(ap, *_origin(result, config))
-    return None
-
-
-def _origin(result: dict, config: Path) -> tuple[str, str]:
-    """Data set and source of a metafile's result. mmdet's give no source, and say COCO for val2017."""
-    dataset, source = str(result['Dataset']), result.get('Source')
-    if source is None and 'mmdet' in config.parts:
-        from mmdet import __version__
-
-        source, dataset = (
-            f'mmdet {__version__}, {config.parent.name}/metafile.yml',
-            dataset.replace('COCO', 'COCO val2017'),
-        )
-    return dataset, source or f'{config.parent.name}/metafile.yml'
+    """The first box AP of others that the config's metafile gives."""
+    found = next((result for result in results(config, 'box AP') if not result.own), None)
+    return found and Published(found.value, found.dataset, found.source)
 
 
 def compare(detectors: Sequence[str] = BASELINES, rounds: int = 5, repeats: int = 3, device: str = 'cpu') -> list[Row]:
     """Count and time all detectors in one run, batch 1; a row each, in order of their multiply-adds.
 
     Args:
-        detectors: as :func:`parse` takes them; without a size it is that of the test pipeline.
+        detectors: as :func:`~mmlight.analysis.contenders.parse` takes them; without a size it is that of the test
+            pipeline.
         rounds, repeats: as for :func:`~mmlight.analysis.latency.measure_latency`.
         device: where to time them. All of them are in its memory at once.
 
     Raises:
-        InputError: a detector is named twice, or as in :func:`parse` and
+        InputError: a detector is named twice, or as in :func:`~mmlight.analysis.contenders.parse` and
             :func:`~mmlight.analysis.complexity.measure`.
     """
     found = [parse(detector) for detector in detectors]
@@ -142,8 +104,8 @@ def compare(detectors: Sequence[str] = BASELINES, rounds: int = 5, repeats: int 
         for name, (path, shape) in zip(names, found, strict=True):
             network, shape = network_and_shape(load_config(path), shape)
             counted[name] = measure(network, shape)
-            network = fuse_conv_bn(network).to(device)
-            functions[name], _ = stack.enter_context(inference(network, shape))
+            network = fold_norms(network, shape) or network
+            functions[name], _ = stack.enter_context(inference(network.to(device), shape))
         latency = measure_latency(functions, rounds, warmup_rounds=1, repeats=repeats, device=device)
     rows = [Row(path.stem, published(path), counted[path.stem], latency[path.stem]) for path, _ in found]
     return sorted(rows, key=lambda row: row.complexity.macs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 import time
 from collections.abc import Callable, Mapping
@@ -67,6 +68,7 @@ def measure_latency(
     warmup_seconds: float = 0.0,
     repeats: int = 3,
     device: str | torch.device = 'cpu',
+    limit: float = math.inf,
 ) -> dict[str, Latency]:
     """Time each function; a round calls every one of them once, in the given order.
 
@@ -76,6 +78,7 @@ def measure_latency(
         warmup_rounds, warmup_seconds: the same for the calls before the first repeat, which do not count.
         repeats: how often all of that is measured.
         device: where the functions run; on a GPU every call starts and ends with a synchronisation.
+        limit: a repeat, and the warm-up, ends before that when the functions have run for this many seconds on average.
 
     Raises:
         InputError: there is nothing to call, or a number of rounds or repeats is below 1.
@@ -86,16 +89,18 @@ def measure_latency(
         if number < least:
             raise InputError(f'{name}: {number}; must be {least} or more')
     device = torch.device(device)
-    _call_in_turns(functions, warmup_rounds, warmup_seconds, device)
-    found = [_call_in_turns(functions, rounds, seconds, device) for _ in range(repeats)]
+    _call_in_turns(functions, warmup_rounds, warmup_seconds, device, limit)
+    found = [_call_in_turns(functions, rounds, seconds, device, limit) for _ in range(repeats)]
     return {name: _latency([repeat[name] for repeat in found]) for name in functions}
 
 
-def _call_in_turns(functions: Mapping[str, Callable], rounds: int, seconds: float, device: torch.device) -> dict:
+def _call_in_turns(
+    functions: Mapping[str, Callable], rounds: int, seconds: float, device: torch.device, limit: float
+) -> dict:
     """Name -> milliseconds of each call."""
     times: dict[str, list[float]] = {name: [] for name in functions}
-    done = 0
-    while done < rounds or min(map(sum, times.values())) < seconds * 1e3:
+    done, end = 0, time.perf_counter() + limit * len(functions)
+    while (done < rounds or min(map(sum, times.values())) < seconds * 1e3) and not (done and time.perf_counter() > end):
         for name, function in functions.items():
             times[name].append(milliseconds(function, device)[0])
         done += 1

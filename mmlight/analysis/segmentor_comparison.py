@@ -8,7 +8,6 @@ once. Weights are random.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -16,14 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmcv.cnn import ConvModule, fuse_conv_bn
-from torch import nn
 from torch.nn import functional as F
 
 from mmlight.analysis.complexity import Complexity, inference, measure, network_and_shape
+from mmlight.analysis.contenders import parse, results
 from mmlight.analysis.latency import Latency, measure_latency
-from mmlight.analysis.model_list import metafile_models
-from mmlight.engine.config import find_config, load_config
+from mmlight.analysis.variants import fold_norms
+from mmlight.engine.config import load_config
 from mmlight.errors import InputError
 
 OURS = (
@@ -93,65 +91,13 @@ class Row:
 
 def find(segmentor: str) -> Path:
     """Path or name of a config -> its path; ``mmseg::FOLDER/FILE`` stands for one of mmseg's own."""
-    if not segmentor.startswith('mmseg::'):
-        return find_config(segmentor)
-    import mmseg
-
-    return find_config(Path(mmseg.__file__).parent / '.mim' / 'configs' / segmentor.removeprefix('mmseg::'))
+    return parse(segmentor)[0]
 
 
 def published(config: Path) -> Published | None:
     """The first mIoU of others that the config's metafile gives: single scale, on Cityscapes val for mmseg's."""
-    files = (folder / f'metafile{suffix}' for folder in config.parents[:2] for suffix in ('.yml', '.yaml'))
-    metafile = next((file for file in files if file.is_file()), None)
-    for model in metafile_models(metafile) if metafile else ():
-        if config.stem not in (model['Name'], Path(model.get('Config', '')).stem):
-            continue
-        results = model.get('Results') or []
-        for result in [results] if isinstance(results, dict) else results:
-            miou = (result.get('Metrics') or {}).get('mIoU')
-            own = str(result.get('Source', '')).lower().startswith('measured')
-            if miou is not None and not own:
-                return Published(miou, *_origin(result, config))
-    return None
-
-
-def _origin(result: dict, config: Path) -> tuple[str, str]:
-    """Data set and source of a metafile's result. mmseg's give no source, and say Cityscapes for its val images."""
-    if 'Source' not in result and 'mmseg' in config.parts:
-        from mmseg import __version__
-
-        return f'{result["Dataset"]} val', f"mmseg {__version__}'s metafiles"
-    return str(result['Dataset']), result.get('Source') or f'{config.parent.name}/{metafile_name(config)}'
-
-
-def metafile_name(config: Path) -> str:
-    """Name of the metafile beside a config."""
-    return 'metafile.yml' if (config.parent / 'metafile.yml').is_file() else 'metafile.yaml'
-
-
-def fold_norms(network: nn.Module, shape: tuple[int, int]) -> nn.Module | None:
-    """A copy with norms folded into the convolutions before them, or None where that changes what is computed.
-
-    mmcv's folding takes each norm for that of the last convolution beside it, whatever stands between them (as the
-    concatenations of CGNet and ERFNet); only the order inside of mmcv's ``ConvModule`` is looked after here.
-    """
-    copied = copy.deepcopy(network).eval()
-    for module in copied.modules():
-        if isinstance(module, ConvModule) and module.order.index('norm') < module.order.index('conv'):
-            module._modules['conv'] = module._modules.pop('conv')  # behind its norm, so that they are no pair
-    image = torch.rand(1, 3, *shape)
-    with torch.no_grad():
-        before = copied(image)
-        try:
-            after = fuse_conv_bn(copied)(image)
-        except RuntimeError:  # shapes do not fit
-            return None
-    return copied if torch.allclose(_first(before), _first(after), rtol=1e-3, atol=1e-3) else None
-
-
-def _first(outputs: torch.Tensor | Sequence) -> torch.Tensor:
-    return outputs if isinstance(outputs, torch.Tensor) else _first(outputs[0])
+    found = next((result for result in results(config, 'mIoU') if not result.own), None)
+    return found and Published(found.value, found.dataset, found.source)
 
 
 def compare(

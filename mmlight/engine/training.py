@@ -102,7 +102,7 @@ def train(
 
 def evaluate(
     config: str | os.PathLike | Config,
-    checkpoint: str | os.PathLike,
+    checkpoint: str | os.PathLike | None,
     work_dir: str | os.PathLike | None = None,
     out: str | os.PathLike | None = None,
     show: bool = False,
@@ -113,10 +113,12 @@ def evaluate(
     tta: bool = False,
     data: str | os.PathLike | None = None,
     device: str | None = None,
+    onnx: str | os.PathLike | None = None,
 ) -> dict:
-    """Evaluate a checkpoint as mmdet's and mmseg's ``tools/test.py`` do.
+    """Evaluate a checkpoint, or an exported file, as mmdet's and mmseg's ``tools/test.py`` do.
 
     Args:
+        onnx: file of ``tools/deployment/export_onnx.py``, instead of a checkpoint; runs on the CPU.
         out: detection: ``*.pkl`` for all predictions; segmentation: folder for the predicted label images.
         show: open a window per picture, for ``wait_time`` seconds.
         show_dir: folder for pictures with the predictions drawn, as mmdet's and mmseg's help texts have it: a relative
@@ -132,9 +134,15 @@ def evaluate(
     Raises:
         InputError: the config, the data, the checkpoint or an argument cannot work.
     """
+    if (checkpoint is None) == (onnx is None):
+        raise InputError('checkpoint: give either a checkpoint or --onnx FILE')
     cfg = _prepare(config, cfg_options, work_dir, launcher, data)
-    content = ckpt.load(checkpoint)
-    cfg.load_from, cfg.resume = str(checkpoint), False
+    content = None if checkpoint is None else ckpt.load(checkpoint)
+    cfg.load_from, cfg.resume = checkpoint and str(checkpoint), False
+    if onnx is not None:
+        if tta:
+            raise InputError('--tta: an exported file has no test-time augmentation')
+        _use_exported(cfg, str(onnx))
     if show or show_dir:
         _enable_drawing(cfg, show, show_dir, wait_time)
     if tta:
@@ -145,7 +153,7 @@ def evaluate(
         check_config_data(cfg, ('test_dataloader',))
         _add_hooks(cfg)
         runner = build_runner(cfg, 'test')
-        report = ckpt.check_fits(_plain_model(runner), content, checkpoint)
+        report = content and ckpt.check_fits(_plain_model(runner), content, checkpoint)
         if report:
             print_log(report, logger='current', level=logging.WARNING)
         return _run(runner, runner.test)
@@ -350,6 +358,16 @@ def _test_dataset(cfg: Config) -> ConfigDict:
     while 'dataset' in dataset:
         dataset = dataset.dataset
     return dataset
+
+
+def _use_exported(cfg: Config, file: str) -> None:
+    """Put an exported file in the model's place."""
+    from mmlight.deployment import onnx_model  # noqa: F401  (registers it)
+    from mmlight.engine.prediction import dataset_meta
+
+    task = 'segmentation' if _is_segmentation(cfg) else 'detection'
+    classes = dataset_meta(cfg).get('classes')
+    cfg.model = ConfigDict(type='mmlight.OnnxModel', file=file, classes=classes and list(classes), task=task)
 
 
 def _enable_tta(cfg: Config) -> None:

@@ -1,32 +1,10 @@
 """The scripts about costs, run as a user runs them."""
 
 import json
-import runpy
-import sys
-from pathlib import Path
 
 import cv2
-import pytest
 
-TOOLS = Path(__file__).parents[2] / 'tools' / 'analysis_tools'
 CONFIG = 'thundernet_snet49_sample'
-
-
-@pytest.fixture
-def run(monkeypatch, capsys):
-    """A script in this process: exit code, output, error output."""
-
-    def call(script, *arguments):
-        monkeypatch.setattr(sys, 'argv', [script, *map(str, arguments)])
-        code = 0
-        capsys.readouterr()
-        try:
-            runpy.run_path(str(TOOLS / script), run_name='__main__')
-        except SystemExit as stop:
-            code = stop.code or 0
-        return code, *capsys.readouterr()
-
-    return call
 
 
 def test_layer_costs(run, tmp_path):
