@@ -1,5 +1,6 @@
 """Detection parts that mmdet has no class for."""
 
+from mmlight.models.det.cr_backbones import CRMobileNetV2, CRResNet, CRResNeXt
 from mmlight.models.det.efficientdet_head import AspectPairAnchorGenerator, EfficientDetHead
 from mmlight.models.det.ohem_bbox_heads import LightHeadBBoxHead, OneLayerBBoxHead, RFCNBBoxHead
 from mmlight.models.det.ps_roi_extractor import PSRoIExtractor
@@ -9,6 +10,9 @@ from mmlight.models.det.thundernet_rpn_head import ThunderNetRPNHead
 
 __all__ = [
     'AspectPairAnchorGenerator',
+    'CRMobileNetV2',
+    'CRResNeXt',
+    'CRResNet',
     'EfficientDetHead',
     'LightHeadBBoxHead',
     'OneLayerBBoxHead',
