@@ -4,7 +4,10 @@ An allocation holds the number of blocks of each stage, the finest stage first; 
 block, from shallow to deep.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+from mmlight.errors import InputError
 
 RESNET_CHOICES = (
     tuple(range(1, 11)),
@@ -108,3 +111,19 @@ def theoretical_fields(
                 field += 2 * dilation * jump
         fields.append(field)
     return tuple(fields)
+
+
+def check_choices(name: str, choices: Sequence[Sequence[int]]) -> tuple[tuple[int, ...], ...]:
+    """The choices of each stage as tuples.
+
+    Raises:
+        InputError: for a list that is empty, not ascending, or holds anything else than positive integers.
+    """
+    found = tuple(tuple(stage) for stage in choices)
+    for number, stage in enumerate(found, 1):
+        wrong = any(not isinstance(blocks, int) or blocks < 1 for blocks in stage)
+        if not stage or wrong or list(stage) != sorted(set(stage)):
+            raise InputError(
+                f'{name}: choices of stage {number} must be positive integers, ascending, none twice, got {stage}'
+            )
+    return found

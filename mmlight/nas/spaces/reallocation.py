@@ -6,26 +6,10 @@ from itertools import product
 from mmengine.config import Config
 
 from mmlight.errors import InputError
-from mmlight.graphs.allocations import DILATIONS, RESNET_CHOICES
+from mmlight.graphs.allocations import DILATIONS, RESNET_CHOICES, check_choices
 from mmlight.nas.spaces.base import Decision, SearchSpace
 
 BACKBONES = ('mmlight.CRResNet', 'mmlight.CRResNeXt', 'mmlight.CRMobileNetV2')
-
-
-def check_choices(name: str, choices: Sequence[Sequence[int]]) -> tuple[tuple[int, ...], ...]:
-    """The choices of each stage as tuples.
-
-    Raises:
-        InputError: for a list that is empty, not ascending, or holds anything else than positive integers.
-    """
-    found = tuple(tuple(stage) for stage in choices)
-    for number, stage in enumerate(found, 1):
-        wrong = any(not isinstance(blocks, int) or blocks < 1 for blocks in stage)
-        if not stage or wrong or list(stage) != sorted(set(stage)):
-            raise InputError(
-                f'{name}: choices of stage {number} must be positive integers, ascending, none twice, got {stage}'
-            )
-    return found
 
 
 class StageSpace(SearchSpace):
