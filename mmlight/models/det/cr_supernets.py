@@ -144,6 +144,7 @@ def _trainable(name: str, kwargs: dict) -> dict:
 
 class _StageSupernet(Supernet):
     position = 'stage'
+    stage_names: Sequence[str]
 
     def _prepare(self, choices: Sequence[Sequence[int]], stages: int, share: str) -> tuple[Path, ...]:
         name = type(self).__name__
@@ -161,8 +162,8 @@ class _StageSupernet(Supernet):
         self.anchor = self.path
 
     def _switch(self, path: Path) -> None:
-        for group, choice in zip(self.stages(), path, strict=True):
-            group.choice = choice
+        for name, choice in zip(self.stage_names, path, strict=True):
+            getattr(self, name).choice = choice
 
     def backbone_config(self, path: Sequence[int]) -> dict:
         return dict(type=self.standalone, **self.settings, stage_blocks=tuple(path))
@@ -199,8 +200,9 @@ class _StageSuperResNet(_StageSupernet):
         return Branches({count: super(_StageSuperResNet, self).make_res_layer(num_blocks=count, **kwargs)
                          for count in num_blocks})  # fmt: skip
 
-    def stages(self) -> list[nn.Module]:
-        return [getattr(self, name) for name in self.res_layers]
+    @property
+    def stage_names(self) -> list[str]:
+        return self.res_layers
 
 
 @MODELS.register_module()
@@ -273,8 +275,7 @@ class CRStageSuperMobileNetV2(_StageSupernet, MobileNetV2):
             branches[count] = super().make_layer(num_blocks=count, **kwargs)
         return Branches(branches)
 
-    def stages(self) -> list[nn.Module]:
-        return [getattr(self, f'layer{number}') for number in range(2, 7)]
+    stage_names = tuple(f'layer{number}' for number in range(2, 7))
 
 
 class _OpSupernet(Supernet):
