@@ -114,6 +114,7 @@ class StandAlone:
         alone = {path: [trained[path, None, seed] for seed in self.seeds] for path in self.paths}
         ours, theirs = [self.supernet[p] for p in self.paths], [mean(alone[p]) for p in self.paths]
         found, others = mean(alone[self.found]), [mean(alone[path]) for path in self.randoms]
+        better = 'better' if found > mean(others) else 'not better'
         spread = stdev(others) if len(others) > 1 else 0.0
         per_seed = [kendall_tau(ours, [alone[p][i] for p in self.paths]) for i in range(len(self.seeds))]
         rows = [
@@ -133,7 +134,7 @@ class StandAlone:
             '',
             f'Found {self.found}: {self.metric} {found:.4f}. Mean of {len(others)} random eligible allocations: '
             f'{mean(others):.4f} +- {spread:.4f} (standard deviation between them), from {min(others):.4f} to '
-            f'{max(others):.4f}. The found one is {"better" if found > mean(others) else "not better"} than their mean.',
+            f'{max(others):.4f}. The found one is {better} than their mean.',
         ]
         if self.dilations is not None:
             dilated = [trained[self.found, tuple(self.dilations), seed] for seed in self.seeds]

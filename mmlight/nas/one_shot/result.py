@@ -97,9 +97,16 @@ def write(loop: 'SearchLoop', path: Path, score: float) -> dict:
     )
     tables = {key: settings[key] for key in TABLES if key in settings}
     for name, cfg in loop.targets.items():
+        backbone = cfg.model.backbone
+        moved = tuple(backbone.get('stage_blocks') or ()) != tuple(tables['stage_blocks'])
+        if backbone.get('init_cfg') and moved:  # weights of other blocks would be loaded in part, silently
+            backbone.update(init_cfg=None, frozen_stages=-1)
+            loop.runner.logger.warning(
+                f'{name}: without init_cfg; tools/model_converters/resnet_to_scr.py makes weights'
+            )
         for key in TABLES:
-            cfg.model.backbone.pop(key, None)
-        cfg.model.backbone.update(ConfigDict(tables))
+            backbone.pop(key, None)
+        backbone.update(ConfigDict(tables))
         _put(loop.work_dir / 'best' / f'{name}.py', cfg.pretty_text)
     return settings
 
