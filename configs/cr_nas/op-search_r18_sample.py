@@ -11,4 +11,5 @@ val_evaluator = dict(ann_file=annotations + 'instances_archval.json')
 
 load_from = 'work_dirs/op-supernet_r18_sample/epoch_12.pth'
 param_scheduler = None
+find_unused_parameters = True
 train_cfg = dict(_delete_=True, type='mmlight.GreedyOpSearchLoop', targets=['faster-rcnn_r18_sample'])

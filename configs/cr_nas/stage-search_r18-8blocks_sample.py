@@ -18,6 +18,7 @@ val_evaluator = dict(ann_file=annotations + 'instances_archval.json')
 
 load_from = 'work_dirs/stage-supernet_r18_sample/epoch_30.pth'
 param_scheduler = None
+find_unused_parameters = True
 train_cfg = dict(
     _delete_=True,
     type='mmlight.StageSearchLoop',

@@ -5,8 +5,10 @@ from collections import Counter
 
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
+from mmlight.analysis.complexity import measure
 from mmlight.errors import InputError
 from mmlight.models.det import (
     CROpSuperMobileNetV2,
@@ -17,6 +19,7 @@ from mmlight.models.det import (
     CRStageSuperResNet,
     CRStageSuperResNeXt,
 )
+from mmlight.nas.one_shot.result import StageCosts
 from mmlight.registry import MODELS
 
 SMALL = dict(choices=((1, 2, 3), (1, 2, 3), (2, 3), (2, 3, 4)), base_channels=8, stem_channels=8)
@@ -134,6 +137,22 @@ def test_uniform_sampling():  # check 18
         assert found.keys() == set(allowed)
         assert all(900 <= number <= 1100 for number in found.values())
     assert sum(map(sum, paths)) / 10_000 == pytest.approx(30.7, abs=0.3)  # 2.5
+
+
+@pytest.mark.parametrize(
+    ('supernet', 'options', 'path'),
+    [
+        (CRStageSuperResNet, dict(depth=50, **SMALL), (3, 1, 2, 4)),
+        (CRStageSuperMobileNetV2, dict(widen_factor=0.25), (2, 5, 3, 6, 4)),
+    ],
+)
+def test_costs_of_a_path(supernet, options, path):
+    with torch.device('meta'):
+        network = supernet(**options)
+        alone = MODELS.build(network.backbone_config(path))
+    found = measure(alone, (96, 128))
+    cfg = Config(dict(test_dataloader=dict(dataset=dict(pipeline=[dict(type='Resize', scale=(120, 90))]))))
+    assert StageCosts(network, cfg)(path) == (found.parameters, found.macs)
 
 
 def test_weights_of_a_plain_network_go_to_every_dilation():
