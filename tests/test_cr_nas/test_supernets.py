@@ -7,6 +7,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
+from mmengine.runner.checkpoint import load_state_dict
 
 from mmlight.analysis.complexity import measure
 from mmlight.errors import InputError
@@ -155,10 +156,11 @@ def test_costs_of_a_path(supernet, options, path):
     assert StageCosts(network, cfg)(path) == (found.parameters, found.macs)
 
 
-def test_weights_of_a_plain_network_go_to_every_dilation():
+@pytest.mark.parametrize('load', [torch.nn.Module.load_state_dict, load_state_dict])
+def test_weights_of_a_plain_network_go_to_every_dilation(load):
     plain = shaken(CRResNet(18, (1, 1, 1, 2), base_channels=8))
     supernet = CROpSuperResNet(18, (1, 1, 1, 2), base_channels=8)
-    supernet.load_state_dict(plain.state_dict(), strict=True)
+    load(supernet, plain.state_dict(), strict=True)
     supernet.eval()
     image = torch.randn(1, 3, 64, 64)
     for dilations in ((1,) * 5, (3, 1, 2, 2, 3)):

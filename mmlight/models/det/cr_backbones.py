@@ -60,7 +60,7 @@ class _ReallocatedResNet:
         stage_blocks = check_blocks(name, baseline if stage_blocks is None else stage_blocks, 4)
         self.arch_settings = {depth: (block, stage_blocks)}
         self.block_dilations = check_dilations(name, block_dilations, sum(stage_blocks))
-        if any(stride != 1 for stride in kwargs.get('dilations', ())):
+        if any(dilation != 1 for dilation in kwargs.get('dilations', ())):
             raise InputError(f'{name}: dilations are of whole stages, use block_dilations; got {kwargs["dilations"]}')
         super().__init__(depth=depth, **kwargs)
         for block, dilation in zip(self.blocks(), self.block_dilations, strict=True):
