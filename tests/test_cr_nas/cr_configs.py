@@ -12,7 +12,7 @@ from mmlight.engine.config import load_config
 
 CONFIGS = Path(__file__).parents[2] / 'configs' / 'cr_nas'
 TINY = {
-    'stage': dict(base_channels=4, stem_channels=4),
+    'stage': dict(base_channels=4, stem_channels=4, choices=((1, 2), (1, 2), (2,), (2, 3, 4))),
     'op': dict(base_channels=4, stage_blocks=(1, 1, 1, 1), ops=(1, 2)),
 }
 

@@ -108,7 +108,10 @@ def lines(path: Path) -> int:
 
 STEPS = {
     'stage-supernet_r18_sample': {'train_cfg.max_epochs': 12, 'train_cfg.val_begin': 13},
-    'stage-search_r18-8blocks_sample': {'train_cfg.recalibration': 4},
+    'stage-search_r18-8blocks_sample': {
+        'train_cfg.recalibration': 4,
+        'model.backbone.choices': ((1, 2, 3), (1, 2, 3), (2, 3), (2, 3, 4)),
+    },
     'op-supernet_r18_sample': {'train_cfg.max_epochs': 12, 'train_cfg.val_begin': 13},
     'op-search_r18_sample': {'train_cfg.width': 2},
 }

@@ -144,7 +144,7 @@ def test_uniform_sampling():  # check 18
     ('supernet', 'options', 'path'),
     [
         (CRStageSuperResNet, dict(depth=50, **SMALL), (3, 1, 2, 4)),
-        (CRStageSuperMobileNetV2, dict(widen_factor=0.25), (2, 5, 3, 6, 4)),
+        pytest.param(CRStageSuperMobileNetV2, dict(widen_factor=0.25), (2, 5, 3, 6, 4), marks=pytest.mark.long),
     ],
 )
 def test_costs_of_a_path(supernet, options, path):
