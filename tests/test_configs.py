@@ -129,6 +129,7 @@ def shrunk(path: Path, sample: Path) -> Config:
         cfg.model.data_preprocessor.pad_size_divisor = side
     cfg.val_evaluator = dict(type='CocoMetric', metric='bbox', ann_file=f'{sample}/annotations/instances_val.json')
     cfg.model.backbone.pop('init_cfg', None)
+    cfg.load_from = None  # a search's supernet
     test_cfg = cfg.model.test_cfg.get('rcnn', cfg.model.test_cfg)
     test_cfg.score_thr = 0.0  # COCO's evaluation gives nothing where nothing is found
     head = cfg.model.roi_head.bbox_head if 'roi_head' in cfg.model else cfg.model.bbox_head

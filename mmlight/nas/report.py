@@ -74,7 +74,7 @@ def write(
         '',
         '![rewards, networks and entropy](curves.png)',
         '',
-        *_table(rows),
+        *table(rows),
         '',
     ]
     if drawn:
@@ -84,7 +84,8 @@ def write(
     return path
 
 
-def _table(rows: list[dict]) -> list[str]:
+def table(rows: list[dict]) -> list[str]:
+    """Lines of a Markdown table; columns are those of the first row."""
     if not rows:
         return ['No network was evaluated.']
     head = list(rows[0])

@@ -4,9 +4,10 @@ from mmlight.nas.spaces.base import Decision, DecisionSpace, SearchSpace
 from mmlight.nas.spaces.bifpn import BiFPNSpace
 from mmlight.nas.spaces.nas_fpn import NASFPNSpace
 from mmlight.nas.spaces.nasnet import NASNetSpace
+from mmlight.nas.spaces.reallocation import OpSpace, StageSpace
 from mmlight.nas.spaces.spinenet import SpineNetSpace
 
-SPACES = {space.__name__: space for space in (NASFPNSpace, SpineNetSpace, NASNetSpace, BiFPNSpace)}
+SPACES = {space.__name__: space for space in (NASFPNSpace, SpineNetSpace, NASNetSpace, BiFPNSpace, StageSpace, OpSpace)}
 
 __all__ = [
     'SPACES',
@@ -15,6 +16,8 @@ __all__ = [
     'DecisionSpace',
     'NASFPNSpace',
     'NASNetSpace',
+    'OpSpace',
     'SearchSpace',
     'SpineNetSpace',
+    'StageSpace',
 ]

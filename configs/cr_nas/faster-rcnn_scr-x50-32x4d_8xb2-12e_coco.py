@@ -1,0 +1,18 @@
+# SCR-ResNeXt-50-32x4d.
+_base_ = [
+    '../_base_/models/faster_rcnn_r50_fpn.py',
+    '../_base_/datasets/coco_detection_1333.py',
+    '../_base_/schedules/sgd_12e.py',
+    '../_base_/default_runtime_det.py',
+]
+model = dict(
+    backbone=dict(
+        type='mmlight.CRResNeXt',
+        depth=50,
+        groups=32,
+        base_width=4,
+        stage_blocks=(1, 3, 5, 7),
+        # tools/model_converters/resnet_to_scr.py makes it out of torchvision's weights
+        init_cfg=dict(type='Pretrained', checkpoint='checkpoints/scr-resnext50-32x4d.pth'),
+    )
+)

@@ -1,0 +1,93 @@
+"""The supernet inside a runner's model, and which of its paths runs in a training step."""
+
+import random
+
+from mmengine.config import Config
+from mmengine.dist import broadcast_object_list
+from mmengine.hooks import CheckpointHook, EMAHook, Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from torch import nn
+
+from mmlight.errors import InputError
+from mmlight.registry import HOOKS
+
+UNFIT = {
+    'compile': 'it compiles anew for each path',
+    'activation_checkpointing': 'it recomputes with another path than the one that ran',
+    'efficient_conv_bn_eval': 'it folds batch norms whose statistics are measured for each path',
+    'detect_anomalous_params': 'it reports every parameter that the path does not use',
+}
+
+
+def plain_model(runner: Runner) -> nn.Module:
+    """The detector, without a wrapper for several processes."""
+    return runner.model.module if is_model_wrapper(runner.model) else runner.model
+
+
+def find_supernet(model: nn.Module) -> nn.Module:
+    """The supernet in a detector.
+
+    Raises:
+        InputError: its backbone is none.
+    """
+    backbone = getattr(model, 'backbone', None)
+    if not hasattr(backbone, 'set_path'):
+        raise InputError(f'model.backbone: must be a supernet (mmlight.CRStageSuper*, mmlight.CROpSuper*), got '
+                         f'{type(backbone).__name__}')  # fmt: skip
+    return backbone
+
+
+def check_config(cfg: Config) -> None:
+    """Refuse what cannot work with a network that changes in every step.
+
+    Raises:
+        InputError: naming the config key.
+    """
+    for key, why in UNFIT.items():
+        if cfg.get(key):
+            raise InputError(f'config key {key}: must not be set with a supernet, {why}')
+
+
+@HOOKS.register_module()
+class PathSamplingHook(Hook):
+    """Draws the path of each training step, uniform and independent, from (seed, step): the same on all processes and
+    after a resumption. Validation runs the supernet's ``anchor``.
+
+    Raises:
+        InputError: before the training, for settings that cannot work with a supernet.
+    """
+
+    priority = 'VERY_HIGH'
+
+    def before_run(self, runner: Runner) -> None:
+        find_supernet(plain_model(runner))
+        check_config(runner.cfg)
+        wrapper = runner.cfg.get('model_wrapper_cfg') or runner.cfg
+        if runner.distributed and (not wrapper.get('find_unused_parameters') or wrapper.get('static_graph')):
+            where = 'model_wrapper_cfg.' if wrapper is not runner.cfg else ''
+            raise InputError(
+                f'config key {where}find_unused_parameters: must be True with a supernet on several processes, and '
+                'static_graph not set: each step uses other parameters'
+            )
+        for hook in runner.hooks:
+            if isinstance(hook, EMAHook):
+                raise InputError('config key custom_hooks: EMAHook averages weights of paths that did not run')
+            if isinstance(hook, CheckpointHook) and hook.save_best:
+                raise InputError(
+                    f'config key default_hooks.checkpoint.save_best: must be None with a supernet, got '
+                    f'{hook.save_best!r}: it would rank one path of many'
+                )
+
+    def before_train(self, runner: Runner) -> None:
+        seed = [runner.seed or 0]
+        broadcast_object_list(seed)  # it may differ between processes
+        self.seed = seed[0]
+        self.supernet = find_supernet(plain_model(runner))
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: object = None) -> None:
+        self.supernet.set_path(self.supernet.sample_path(random.Random(f'{self.seed} {runner.iter}')))
+
+    def before_val_epoch(self, runner: Runner) -> None:
+        supernet = find_supernet(plain_model(runner))
+        supernet.set_path(supernet.anchor)
