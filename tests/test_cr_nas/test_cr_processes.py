@@ -26,7 +26,7 @@ pytestmark = pytest.mark.long
 
 
 def events(work_dir: Path) -> list[dict]:
-    return TrialLog(work_dir / 'search.jsonl', {}).of('done')
+    return TrialLog(work_dir / 'search.jsonl').of('done')
 
 
 def written(cfg: Config, path: Path) -> Path:

@@ -47,7 +47,7 @@ def test_ties_go_to_the_smaller_dilations():
 
 
 def events(work_dir: Path) -> list[dict]:
-    return TrialLog(work_dir / 'search.jsonl', {}).of('done')
+    return TrialLog(work_dir / 'search.jsonl').of('done')
 
 
 def searched(cfg: Config) -> Runner:

@@ -59,7 +59,7 @@ class StandAlone:
         search = File(search)
         if not (search / 'best.json').is_file():
             raise InputError(f'WORK_DIR {search}: holds no finished stage search (best.json)')
-        log = TrialLog(search / 'search.jsonl', {})
+        log = TrialLog(search / 'search.jsonl')
         header = log.events[0]
         if header.get('search') != 'StageSearchLoop':
             raise InputError(f'WORK_DIR {search}: holds a {header.get("search")}, needed is a stage search')
