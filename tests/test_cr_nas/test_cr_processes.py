@@ -107,12 +107,12 @@ def lines(path: Path) -> int:
 
 
 STEPS = {
-    'stage-supernet_r18_sample': {'train_cfg.max_epochs': 12, 'train_cfg.val_begin': 13},
+    'stage-supernet_r18_sample': {'train_cfg.max_epochs': 7, 'train_cfg.val_begin': 8},
     'stage-search_r18-8blocks_sample': {
         'train_cfg.recalibration': 4,
         'model.backbone.choices': ((1, 2, 3), (1, 2, 3), (2, 3), (2, 3, 4)),
     },
-    'op-supernet_r18_sample': {'train_cfg.max_epochs': 12, 'train_cfg.val_begin': 13},
+    'op-supernet_r18_sample': {'train_cfg.max_epochs': 7, 'train_cfg.val_begin': 8},
     'op-search_r18_sample': {'train_cfg.width': 2},
 }
 
@@ -143,6 +143,6 @@ def test_killed_and_started_again(split, tmp_path, name):
         ]
         assert (cut / 'best.json').read_text() == (tmp_path / 'whole' / 'best.json').read_text()
     else:
-        one, two = (torch.load(folder / 'epoch_12.pth', weights_only=False)['state_dict']
+        one, two = (torch.load(folder / 'epoch_7.pth', weights_only=False)['state_dict']
                     for folder in (cut, tmp_path / 'whole'))  # fmt: skip
         assert all(torch.equal(one[key], two[key]) for key in two)
