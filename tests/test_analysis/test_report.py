@@ -1,12 +1,14 @@
 """The report on two networks: what stands in it, and the page's own functions, run by node where there is one."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 
+import cv2
 import pytest
 
 from mmlight.analysis import report
@@ -17,6 +19,8 @@ from mmlight.analysis.report_page import SCRIPT
 from mmlight.errors import InputError
 
 DETECTORS = ('thundernet_snet49_4xb16-375k_coco-320@64', 'mmdet::ssd/ssdlite_mobilenetv2-scratch_8xb24-600e_coco.py@64')
+BROWSERS = ('chromium', 'chromium-headless-shell', 'google-chrome')
+BROWSER = os.environ.get('CHROMIUM') or next(filter(None, map(shutil.which, BROWSERS)), None)
 PLAN = Plan(columns=('fused',), iterations=1, warmup_iterations=0, repeats=1)
 
 
@@ -108,6 +112,24 @@ def test_functions_of_the_page(made):
     assert found['sorted'] == ['9', '10.5', '100', '-']
     assert found['words'] == ['a', 'b']
     assert found['best'] == 'aec'
+
+
+@pytest.mark.long
+@pytest.mark.skipif(BROWSER is None or shutil.which('node') is None, reason='needs node and a Chromium (CHROMIUM=path)')
+def test_page_in_a_browser(tmp_path):
+    """No errors, points = rows, sorting works, the axis changes; tmp_path/page.png shows it."""
+    pytest.importorskip('plotly')
+    make_report(DETECTORS, tmp_path, plan=PLAN)
+    script, url = Path(__file__).with_name('drive_page.js'), (tmp_path / 'index.html').as_uri()
+    command = ['node', '--experimental-websocket', script, BROWSER, url, tmp_path]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found['errors'] == []
+    assert found['points'] == found['rows'] == 2
+    assert found['up'] == ['1.15', '4.23'] == found['down'][::-1]
+    assert found['axis'] == 'multiply-adds (G)'
+    assert cv2.imread(str(tmp_path / 'page.png')).std() > 10
 
 
 def test_a_work_dir_gives_metric_and_curves(tmp_path, monkeypatch):
