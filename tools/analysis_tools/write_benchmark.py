@@ -61,7 +61,7 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--threads', type=int, nargs='+', default=[1, 2], help='default 1 2')
     parser.add_argument('--device', default='cpu', help='cpu (default), cuda or cuda:N')
-    parser.add_argument('--seconds', type=float, default=1, help='of a function in a repeat (default 1)')
+    parser.add_argument('--seconds', type=float, default=0.8, help='of a function in a repeat (default 0.8)')
     parser.add_argument('--json', type=Path, metavar='FILE', help='file to write all figures to')
     return parser.parse_args()
 
