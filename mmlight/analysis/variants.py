@@ -91,7 +91,8 @@ def fold_norms(network: nn.Module, shape: tuple[int, int]) -> nn.Module | None:
             after = tree_leaves(run(image))
         except RuntimeError:  # shapes do not fit
             return None
-    near = all(torch.allclose(a, b, rtol=1e-3, atol=1e-3) for a, b in zip(before, after, strict=True))
+    # of the largest value: what a random network makes of rounding grows with its depth
+    near = all((a - b).abs().max() <= 1e-3 * a.abs().max().clamp(min=1) for a, b in zip(before, after, strict=True))
     return copied if near else None
 
 
