@@ -82,7 +82,7 @@ def test_wheel_metadata(wheel):
     text = archive.read(f'{info}/METADATA').decode()
     assert 'Requires-Python: >=3.10' in text
     assert 'License: Apache-2.0' in text or 'License-Expression: Apache-2.0' in text
-    assert {'all', 'distributed', 'onnx', 'search', 'tests'} <= {
+    assert {'all', 'distributed', 'onnx', 'report', 'search', 'tests'} <= {
         line.partition(': ')[2] for line in text.splitlines() if line.startswith('Provides-Extra')
     }
     assert 'mmlight = mmlight.cli:main' in archive.read(f'{info}/entry_points.txt').decode()

@@ -134,12 +134,12 @@ def benchmark(configs: Sequence[str], plan: Plan = Plan()) -> list[Row]:
     if len(set(names)) < len(names):
         raise InputError(f'configs: {next(n for n in names if names.count(n) > 1)} is given twice')
     prepared = [_prepare(path, shape, plan.device) for path, shape in found]
-    before = torch.get_num_threads()
+    before, exported = torch.get_num_threads(), {}
     try:
         for threads in plan.threads:
             torch.set_num_threads(threads)
             for batch in plan.batch:
-                _measure(prepared, plan, threads, batch)
+                _measure(prepared, plan, threads, batch, exported)
     finally:
         torch.set_num_threads(before)
     return [row for row, *_ in prepared]
@@ -169,7 +169,9 @@ def _prepare(path: Path, shape: tuple[int, int] | None, device: str) -> tuple[Ro
     return row, network.to(device), (folded or network).to(device)
 
 
-def _measure(prepared: Sequence[tuple[Row, BaseModel, BaseModel]], plan: Plan, threads: int, batch: int) -> None:
+def _measure(
+    prepared: Sequence[tuple[Row, BaseModel, BaseModel]], plan: Plan, threads: int, batch: int, exported: dict
+) -> None:
     """Fill in the figures for one number of threads and images."""
     functions: dict[tuple[int, str, str], Callable[[], object]] = {}
     with ExitStack() as stack:
@@ -178,7 +180,7 @@ def _measure(prepared: Sequence[tuple[Row, BaseModel, BaseModel]], plan: Plan, t
                 for part in plan.parts:
                     try:
                         context = runnable(
-                            network if column == 'eager' else folded, row.shape, column, part, batch, threads
+                            network if column == 'eager' else folded, row.shape, column, part, batch, threads, exported
                         )
                         function = stack.enter_context(context)
                         function()

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import copy
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from typing import Any
 
 import torch
 from mmcv.cnn import ConvModule, fuse_conv_bn
@@ -90,7 +91,8 @@ def fold_norms(network: nn.Module, shape: tuple[int, int]) -> nn.Module | None:
             after = tree_leaves(run(image))
         except RuntimeError:  # shapes do not fit
             return None
-    near = all(torch.allclose(a, b, rtol=1e-3, atol=1e-3) for a, b in zip(before, after, strict=True))
+    # of the largest value: what a random network makes of rounding grows with its depth
+    near = all((a - b).abs().max() <= 1e-3 * a.abs().max().clamp(min=1) for a, b in zip(before, after, strict=True))
     return copied if near else None
 
 
@@ -114,7 +116,13 @@ def available(device: torch.device) -> list[str]:
 
 @contextmanager
 def runnable(
-    network: BaseModel, shape: tuple[int, int], variant: str, part: str, batch: int, threads: int
+    network: BaseModel,
+    shape: tuple[int, int],
+    variant: str,
+    part: str,
+    batch: int,
+    threads: int,
+    exported: dict | None = None,
 ) -> Iterator[Callable[[], object]]:
     """A function that runs ``part`` of the network on random images once.
 
@@ -125,12 +133,19 @@ def runnable(
         part: name in :data:`PARTS`.
         batch: number of images.
         threads: of ONNX Runtime's session.
+        exported: keeps what was exported from one call to the next, where other threads want it.
 
     Raises:
         InputError: the network has no exported form.
     """
     if variant == 'onnx':
-        yield _in_onnx_runtime(network, shape, part, batch, threads)
+        exported = {} if exported is None else exported
+        key = id(network), part, batch
+        if key not in exported:
+            exported[key] = _exported(network, shape, part, batch)
+        session = _session(exported[key], threads)
+        data = torch.rand(batch, 3, *shape).numpy()
+        yield lambda: session.run(None, {'image': data})
         return
     twin = _twin(network)  # what is changed below concerns this function alone
     device = next(network.parameters()).device
@@ -197,29 +212,26 @@ def _graph(function: Callable[[], object]) -> Callable[[], object]:
     return graph.replay
 
 
-def _in_onnx_runtime(
-    network: BaseModel, shape: tuple[int, int], part: str, batch: int, threads: int
-) -> Callable[[], object]:
+def _exported(network: BaseModel, shape: tuple[int, int], part: str, batch: int) -> bytes:
+    """An ONNX file's content."""
     from mmlight.deployment.export import OPSETS, make_graph, write
-    from mmlight.deployment.verification import open_session
 
     twin = _twin(network)
     graph: nn.Module = RawOutputs(twin, shape).eval()
     if part == 'e2e':
         graph = make_graph(twin)
         graph.normalize = nn.Identity()  # as with the other variants
+    if batch > 1 and getattr(graph, 'two_stage', False):
+        raise InputError('onnx: the second stage takes one image')
     image, buffer = torch.rand(batch, 3, *shape), io.BytesIO()
     if part == 'net':
         with torch.no_grad():
             graph.outputs = tuple(f'output{index}' for index in range(len(graph(image))))
-    if batch > 1 and getattr(graph, 'two_stage', False):
-        raise InputError('onnx: the second stage takes one image')
     write(graph, image, buffer, OPSETS[0])
-    session = open_session(buffer.getvalue(), threads)
-    data = image.numpy()
-    return lambda: session.run(None, {'image': data})
+    return buffer.getvalue()
 
 
-def names(variants: Sequence[str]) -> str:
-    """One line for each."""
-    return '\n'.join(f'* {name}: {VARIANTS[name]}' for name in variants)
+def _session(content: bytes, threads: int) -> Any:
+    from mmlight.deployment.verification import open_session
+
+    return open_session(content, threads)

@@ -54,8 +54,9 @@ def find_config(name_or_path: str | os.PathLike) -> Path:
     if path.is_dir():
         raise InputError(f'config {path}: is a folder, not a config file')
     shipped = shipped_configs()
-    if path.stem in shipped and path.parent == Path('.'):
-        return shipped[path.stem]
+    name = path.name.removesuffix('.py')  # not the stem: names have dots, as in x0.5
+    if name in shipped and path.parent == Path('.'):
+        return shipped[name]
     siblings = [p.name for p in path.parent.glob('*') if p.suffix in SUFFIXES] if path.parent.is_dir() else []
     near = difflib.get_close_matches(path.name, siblings, n=2) + difflib.get_close_matches(path.stem, shipped, n=3)
     hint = f'; did you mean {" or ".join(dict.fromkeys(near))}?' if near else '; `mmlight list` shows the shipped ones'

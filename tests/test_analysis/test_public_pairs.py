@@ -1,0 +1,49 @@
+"""Public implementations with the same weights compute the same, before anybody is called faster."""
+
+import json
+
+import pytest
+
+from mmlight.analysis.public_pairs import PAIRS, compare_pairs, difference, markdown, nas_fpn
+from mmlight.errors import InputError
+
+
+def test_a_small_nas_fpn():
+    pair = nas_fpn(stacks=2, channels=8, size=256)
+    sides = pair.functions()
+    assert list(sides) == ['ours', 'folded', 'theirs']
+    for side in ('ours', 'folded'):
+        assert difference(sides[side](), sides['theirs']()) < 1e-5
+
+
+@pytest.mark.usefixtures('torchvision_models')
+def test_a_table():
+    (one,) = found = compare_pairs(['shufflenet-v2'], threads=[1], seconds=0.01, repeats=1)
+    assert one.difference < 1e-5
+    assert one.ratio(1, 'folded') > 0
+    assert json.loads(json.dumps(one.to_dict()))['ratio']['1'][0] == pytest.approx(one.ratio(1))
+    header, _, row, _, note = markdown(found).splitlines()
+    assert header.count('|') == row.count('|')
+    assert '| torchvision |' in row
+    assert note.startswith('Outputs agree within')
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures('torchvision_models')
+def test_all_pairs():
+    for one in compare_pairs(list(PAIRS), threads=[1], seconds=0.1, repeats=1):
+        assert one.difference < 1e-5
+
+
+def test_bad_input(monkeypatch):
+    with pytest.raises(InputError, match='--pairs resnet: allowed are efficientdet-d0'):
+        compare_pairs(['resnet'])
+
+    def broken():
+        pair = nas_fpn(stacks=1, channels=8, size=256)
+        pair.network.laterals[0].conv.weight.data += 1
+        return pair
+
+    monkeypatch.setitem(PAIRS, 'nas-fpn', broken)
+    with pytest.raises(InputError, match='NAS-FPN 1 @ 8: differs from that of mmdet by'):
+        compare_pairs(['nas-fpn'])
