@@ -69,6 +69,7 @@ def test_segmentor(bisenet):
     assert 'BatchNormalization' not in kinds
 
 
+@pytest.mark.long
 def test_logits(tmp_path):
     options = {'model.decode_head.num_classes': 15}
     exported = export('bisenet_xception39_sample', None, tmp_path / 'x.onnx', [64], logits=True, cfg_options=options)
@@ -110,6 +111,7 @@ def test_a_wrong_weight_is_noticed_and_its_part_named(thundernet):
         verify(changed, images())
 
 
+@pytest.mark.long
 def test_the_first_part_that_differs_is_named(thundernet, monkeypatch):
     """A network that is not deterministic differs from itself."""
     noisy = copy.copy(thundernet)
