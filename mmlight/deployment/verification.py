@@ -218,7 +218,8 @@ def _match(agreement: Agreement, theirs: tuple, ours: tuple, score_thr: float) -
     for box, score, label in zip(*theirs, strict=True):
         distance = np.where(free & (labels == label), np.abs(boxes - box).max(1, initial=0.0), np.inf)
         nearest = int(distance.argmin()) if len(distance) else -1
-        if nearest < 0 or distance[nearest] > max(*(box[2:] - box[:2]), 2.0) / 2:
+        allowed = max(*(box[2:] - box[:2]), 2.0) / 2 if score > last else BOX
+        if nearest < 0 or distance[nearest] > allowed:
             agreement.unmatched += bool(score > last)
             continue
         free[nearest] = False

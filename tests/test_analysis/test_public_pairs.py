@@ -16,6 +16,7 @@ def test_a_small_nas_fpn():
         assert difference(sides[side](), sides['theirs']()) < 1e-5
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures('torchvision_models')
 def test_a_table():
     (one,) = found = compare_pairs(['shufflenet-v2'], threads=[1], seconds=0.01, repeats=1)

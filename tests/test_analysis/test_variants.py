@@ -9,7 +9,12 @@ from mmlight.analysis.variants import RawOutputs, fold_norms, runnable
 from mmlight.engine.config import load_config
 from mmlight.errors import InputError
 
-FOLDED = ('thundernet_snet49_sample', 'light-head-rcnn_xception-s_sample', 'efficientdet_d0_sample')
+LONG = pytest.mark.long
+FOLDED = (
+    'thundernet_snet49_sample',
+    pytest.param('light-head-rcnn_xception-s_sample', marks=LONG),
+    pytest.param('efficientdet_d0_sample', marks=LONG),
+)
 
 
 @pytest.mark.parametrize('name', FOLDED)

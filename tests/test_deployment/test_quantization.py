@@ -23,6 +23,7 @@ def config(tmp_path, monkeypatch):
     return load_config('bisenet_xception39_sample', {'test_dataloader.dataset.pipeline.1.scale': (128, 96)})
 
 
+@pytest.mark.long
 def test_labels_in_integers(bisenet, config, tmp_path):
     calibration = calibration_images(config, 4)
     assert [tuple(image.shape) for image in calibration] == [(3, 96, 128)] * 4
