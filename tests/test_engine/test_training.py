@@ -38,7 +38,11 @@ def test_checkpoints_load_with_weights_only(trained):
 
 
 @pytest.mark.parametrize(
-    ('name', 'moment'), [('det', 'Epoch(train) [2][2/3]'), ('det_iter', 'Iter(train) [6/9]')], ids=['epochs', 'iters']
+    ('name', 'moment'),
+    [
+        pytest.param('det', 'Epoch(train) [2][2/3]', id='epochs'),
+        pytest.param('det_iter', 'Iter(train) [6/9]', id='iters', marks=pytest.mark.long),
+    ],
 )
 def test_resumed_training_equals_uninterrupted(trained, tmp_path, name, moment):
     arguments = ['train', project() / f'{name}.py', '--work-dir', tmp_path]

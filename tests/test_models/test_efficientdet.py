@@ -332,6 +332,7 @@ def test_no_unused_parameter():
     assert [name for name, p in network.named_parameters() if p.grad is None] == []
 
 
+@pytest.mark.long
 def test_compiles_and_exports():
     neck = BiFPN((8, 12, 16), 24, num_cells=2).eval()
     maps = tuple(x.detach() for x in inputs(side=20))

@@ -32,6 +32,7 @@ def free_port() -> str:
         return str(found.getsockname()[1])
 
 
+@pytest.mark.long
 def test_two_processes_on_the_cpu_train_and_test(tmp_path):
     """SyncBN, in the model and by ``sync_bn``, and DistributedDataParallel included."""
     config = project() / 'seg.py'
