@@ -14,15 +14,21 @@ import pytest
 import mmlight  # noqa: F401  (installs the compatibility layer)
 
 
-def need(package: str) -> None:
-    """Skip the test where a package of the extra `tests` is missing; fail where tools/run_tests.sh installed them."""
-    if find_spec(package) is None:
-        stop = pytest.fail if 'MMLIGHT_TESTS_EXTRA' in os.environ else pytest.skip
-        stop(f'the package {package} is not installed (pip install -e .[tests])')
+@pytest.fixture(scope='session')
+def need():
+    """need(package) skips the test where a package of the extra `tests` is missing; where tools/run_tests.sh
+    installed them, it fails the test."""
+
+    def check(package: str) -> None:
+        if find_spec(package) is None:
+            stop = pytest.fail if 'MMLIGHT_TESTS_EXTRA' in os.environ else pytest.skip
+            stop(f'the package {package} is not installed (pip install -e .[tests])')
+
+    return check
 
 
 @pytest.fixture(scope='session')
-def effdet():
+def effdet(need):
     """The package effdet."""
     from mmlight.analysis.effdet_reference import import_effdet
 
@@ -31,7 +37,7 @@ def effdet():
 
 
 @pytest.fixture(scope='session')
-def torchvision_models():
+def torchvision_models(need):
     """torchvision's classification networks."""
     from mmlight.analysis.effdet_reference import import_effdet
     from mmlight.errors import InputError

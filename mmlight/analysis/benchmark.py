@@ -8,6 +8,7 @@ machine that is not idle; milliseconds of different runs do not compare.
 from __future__ import annotations
 
 import platform
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
@@ -154,8 +155,8 @@ def _prepare(path: Path, shape: tuple[int, int] | None, device: str) -> tuple[Ro
     network.eval()
     try:
         liven(network, shape)
-    except Exception:  # a head with inputs of its own; its initial weights will do
-        network.eval()
+    except Exception as error:  # a head that takes more than maps, each in its own way; its norms stay as they were
+        print(f'{path.stem}: the statistics of its norms are not measured ({one_line(error)})', file=sys.stderr)
     folded = fold_norms(network, shape)
     segments = hasattr(network, 'decode_head')
     row = Row(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import platform
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,15 @@ class Latency:
     p95: float
     repeats: tuple[Times, ...]
     spread: float
+
+    @classmethod
+    def of(cls, repeats: Sequence[Sequence[float]]) -> Latency:
+        """From the milliseconds of each call of each repeat."""
+        parts = tuple(_times(values) for values in repeats)
+        whole = _times([value for values in repeats for value in values])
+        medians = [times.p50 for times in parts]
+        spread = (max(medians) - min(medians)) / min(medians)
+        return cls(whole.mean, whole.p50, whole.p95, parts, spread)
 
     @property
     def steady(self) -> bool:
@@ -91,7 +100,7 @@ def measure_latency(
     device = torch.device(device)
     _call_in_turns(functions, warmup_rounds, warmup_seconds, device, limit)
     found = [_call_in_turns(functions, rounds, seconds, device, limit) for _ in range(repeats)]
-    return {name: _latency([repeat[name] for repeat in found]) for name in functions}
+    return {name: Latency.of([repeat[name] for repeat in found]) for name in functions}
 
 
 def _call_in_turns(
@@ -122,15 +131,7 @@ def synchronize(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def _latency(repeats: list[list[float]]) -> Latency:
-    parts = tuple(_times(values) for values in repeats)
-    whole = _times([value for values in repeats for value in values])
-    medians = [times.p50 for times in parts]
-    spread = (max(medians) - min(medians)) / min(medians)
-    return Latency(whole.mean, whole.p50, whole.p95, parts, spread)
-
-
-def _times(values: list[float]) -> Times:
+def _times(values: Sequence[float]) -> Times:
     tensor = torch.tensor(values, dtype=torch.float64)
     p50, p95 = tensor.quantile(torch.tensor([0.5, 0.95], dtype=torch.float64)).tolist()
     return Times(len(values), tensor.mean().item(), p50, p95)

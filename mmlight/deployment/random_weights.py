@@ -42,10 +42,12 @@ def liven(model: BaseModel, size: tuple[int, int], seed: int = 0) -> None:
         norm.train()
     grains = [torch.rand(2, 3, *(-(-side // grain) for side in size), generator=generator) for grain in GRAINS]
     images = torch.cat([nn.functional.interpolate(grain, size, mode='bilinear') for grain in grains])
-    maps = model.extract_feat(Normalize(model.data_preprocessor)(255 * images))
-    for name in ('rpn_head', 'bbox_head', 'decode_head'):
-        if isinstance(getattr(model, name, None), nn.Module):
-            getattr(model, name)(maps)
-    for norm, momentum in zip(norms, before, strict=True):
-        norm.momentum = momentum
-        norm.eval()
+    try:
+        maps = model.extract_feat(Normalize(model.data_preprocessor)(255 * images))
+        for name in ('rpn_head', 'bbox_head', 'decode_head'):
+            if isinstance(getattr(model, name, None), nn.Module):
+                getattr(model, name)(maps)
+    finally:
+        for norm, momentum in zip(norms, before, strict=True):
+            norm.momentum = momentum
+            norm.eval()

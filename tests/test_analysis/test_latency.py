@@ -1,4 +1,4 @@
-"""Latency: the order of the calls, and statistics of functions that sleep."""
+"""Latency: the order of the calls, their times, and the statistics of given times."""
 
 import json
 import time
@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 
-from mmlight.analysis.latency import machine, measure_latency
+from mmlight.analysis.latency import Latency, machine, measure_latency
 from mmlight.errors import InputError
 
 
@@ -18,17 +18,23 @@ def test_functions_are_called_in_turns():
 
 
 def test_statistics():
-    waits = iter([0.005] * 2 + [0.002] * 9 + [0.05] + [0.004] * 10)  # warm-up; a repeat with an outlier; a slower one
-    found = measure_latency({'sleep': lambda: time.sleep(next(waits))}, 10, repeats=2)['sleep']
+    found = Latency.of([[2.0] * 9 + [52.0], [4.0] * 10])  # an outlier; a slower repeat
     first, second = found.repeats
-    assert 2 <= first.p50 < first.mean
-    assert first.p95 > 10
-    assert second.p50 >= 4
-    assert found.fps == pytest.approx(1000 / found.mean)
-    assert found.spread == pytest.approx(second.p50 / first.p50 - 1)
-    assert not found.steady
+    assert (first.calls, first.mean, first.p50, second.p50) == (10, 7, 2, 4)
+    assert first.p95 == pytest.approx(2 + 0.55 * 50)  # between the ninth and the tenth call
+    assert (found.mean, found.p50, found.spread, found.steady) == (5.5, 4, 1, False)
+    assert found.fps == pytest.approx(1000 / 5.5)
     data = json.loads(json.dumps(found.to_dict()))
     assert (data['repeats'][1]['calls'], data['steady']) == (10, False)
+
+
+def test_calls_are_timed():
+    """Sleeping takes at least as long as asked, however busy the machine is."""
+    waits = iter([0.03] * 2 + [0.002] * 4 + [0.004] * 4)
+    found = measure_latency({'sleep': lambda: time.sleep(next(waits))}, 4, repeats=2, warmup_rounds=2)['sleep']
+    assert [repeat.calls for repeat in found.repeats] == [4, 4]
+    assert found.repeats[0].p50 >= 2
+    assert found.repeats[1].p50 >= 4
 
 
 def test_a_repeat_lasts_as_long_as_asked():

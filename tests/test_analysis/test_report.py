@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -22,14 +23,6 @@ DETECTORS = ('thundernet_snet49_4xb16-375k_coco-320@64', 'mmdet::ssd/ssdlite_mob
 BROWSERS = ('chromium', 'chromium-headless-shell', 'google-chrome')
 BROWSER = os.environ.get('CHROMIUM') or next(filter(None, map(shutil.which, BROWSERS)), None)
 PLAN = Plan(columns=('fused',), iterations=1, warmup_iterations=0, repeats=1)
-
-
-class Plots:
-    """In plotly's place, whose library is four megabytes."""
-
-    @staticmethod
-    def get_plotlyjs() -> str:
-        return 'var Plotly = {react() {}, newPlot() {}};'
 
 
 class Page(HTMLParser):
@@ -59,12 +52,15 @@ class Page(HTMLParser):
             self.scripts[-1] += data
 
 
+@pytest.fixture(scope='module', autouse=True)
+def plotly(need):
+    need('plotly')
+
+
 @pytest.fixture(scope='module')
 def made(tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp('report')
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(report, '_plotly', Plots)
-        make_report(DETECTORS, out, plan=PLAN)
+    make_report(DETECTORS, out, plan=PLAN)
     return out
 
 
@@ -83,7 +79,7 @@ def test_page_needs_nothing_beside_it(made):
     assert page.foreign == []
     assert page.rows[0] == list(COLUMNS)
     assert [len(row) for row in page.rows] == [len(COLUMNS)] * 3
-    assert page.scripts[0].startswith('var Plotly')
+    assert 'plotly.js v' in page.scripts[0][:500]
     data = json.loads(re.search(r'const DATA = (.*);\n', page.scripts[1])[1])
     assert [entry['accuracy'] for entry in data['entries']] == [19.2, 21.3]
     assert all(entry[axis] > 0 for entry in data['entries'] for axis in data['axes'])
@@ -118,7 +114,6 @@ def test_functions_of_the_page(made):
 @pytest.mark.skipif(BROWSER is None or shutil.which('node') is None, reason='needs node and a Chromium (CHROMIUM=path)')
 def test_page_in_a_browser(tmp_path):
     """No errors, points = rows, sorting works, the axis changes; tmp_path/page.png shows it."""
-    pytest.importorskip('plotly')
     make_report(DETECTORS, tmp_path, plan=PLAN)
     script, url = Path(__file__).with_name('drive_page.js'), (tmp_path / 'index.html').as_uri()
     command = ['node', '--experimental-websocket', script, BROWSER, url, tmp_path]
@@ -133,7 +128,6 @@ def test_page_in_a_browser(tmp_path):
 
 
 def test_a_work_dir_gives_metric_and_curves(tmp_path, monkeypatch):
-    monkeypatch.setattr(report, '_plotly', Plots)
     work = tmp_path / 'run'
     (work / 'time' / 'vis_data').mkdir(parents=True)
     source = report.parse('thundernet_snet49_sample')[0]
@@ -163,10 +157,10 @@ def test_results_of_metafiles():
 
 
 def test_bad_input(tmp_path, monkeypatch):
-    monkeypatch.setitem(__import__('sys').modules, 'plotly.offline', None)
-    with pytest.raises(InputError, match='plotly is not installed: pip install plotly'):
-        make_report(DETECTORS, tmp_path)
-    monkeypatch.setattr(report, '_plotly', Plots)
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, 'plotly.offline', None)
+        with pytest.raises(InputError, match='plotly is not installed: pip install plotly'):
+            make_report(DETECTORS, tmp_path)
     with pytest.raises(InputError, match='needs the one config of a training, found 0'):
         make_report([], tmp_path, [tmp_path])
     with pytest.raises(InputError, match=r'image gone\.png'):

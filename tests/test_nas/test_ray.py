@@ -10,7 +10,10 @@ from mmlight.nas.benchmarks import PlainSpace
 from mmlight.nas.driver import SearchDriver
 from mmlight.nas.samplers import RandomSampler
 
-pytest.importorskip('ray.cluster_utils', reason='pip install mmlight[distributed]')
+
+@pytest.fixture(autouse=True)
+def ray(need):
+    need('ray')
 
 
 def objective():

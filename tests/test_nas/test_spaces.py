@@ -97,7 +97,6 @@ def test_ten_thousand_samples(space):
 
 
 def test_every_sampled_graph_can_be_drawn(tmp_path):
-    pytest.importorskip('matplotlib')
     rng = random.Random(2)
     graphs = [SPACES['NAS-FPN'].decode(SPACES['NAS-FPN'].sample(rng))]
     graphs.append(SPACES['SpineNet'].decode(SPACES['SpineNet'].sample(rng)).graph(prune=True))

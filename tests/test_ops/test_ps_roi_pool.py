@@ -180,9 +180,11 @@ def test_any_layout_in_memory(pool):
 
 
 @pytest.mark.parametrize('pool', OPERATORS, ids=str)
-def test_onnx_with_another_number_of_rois(pool):
-    onnxruntime = pytest.importorskip('onnxruntime')
-    pytest.importorskip('onnx')
+def test_onnx_with_another_number_of_rois(pool, need):
+    need('onnx')
+    need('onnxruntime')
+    import onnxruntime
+
     features, rois = torch.randn(1, 18, 20, 22), some_rois()
     rois[:, 0] = 0
     file = io.BytesIO()

@@ -1,5 +1,6 @@
 """What every backbone shares: declared outputs, frozen stages, batch norm held still."""
 
+from abc import abstractmethod
 from collections.abc import Sequence
 
 from mmengine.model import BaseModule
@@ -41,9 +42,9 @@ class Backbone(BaseModule):
         self.frozen_stages = frozen_stages
         self.norm_eval = norm_eval
 
+    @abstractmethod
     def stages(self) -> list[nn.Module]:
         """The stem and then every stage, in the order in which ``frozen_stages`` counts them."""
-        raise NotImplementedError
 
     def check_stages(self, channels: Sequence[int], strides: Sequence[int]) -> None:
         """Check ``out_indices`` and ``frozen_stages`` against the stages' table and declare the outputs."""

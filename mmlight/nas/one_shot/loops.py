@@ -3,6 +3,7 @@
 import hashlib
 import random
 import time
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path as File
 
@@ -81,13 +82,13 @@ class SearchLoop(BaseLoop):
         self.search()
         return self.runner.model
 
+    @abstractmethod
     def search(self) -> None:
         """The search itself."""
-        raise NotImplementedError
 
+    @abstractmethod
     def identity(self) -> dict:
         """What a resumed search must share, besides what is common to all."""
-        raise NotImplementedError
 
     def _open_log(self) -> None:
         images = [self._val.dataset.get_data_info(i)['img_path'] for i in range(len(self._val.dataset))]
