@@ -220,8 +220,8 @@ def test_killed_twenty_times(tmp_path):
 @pytest.mark.long
 def test_two_workers_are_nearly_twice_as_fast(tmp_path):
     def trials_per_second(workers):
-        pool = Processes(Sleeping(0.5), tmp_path / str(workers), workers)
-        driver(tmp_path / str(workers), backend=pool, sampler=RandomSampler, trials=24).run()
+        pool = Processes(Sleeping(1.0), tmp_path / str(workers), workers)
+        driver(tmp_path / str(workers), backend=pool, sampler=RandomSampler, trials=16).run()
         times = sorted(event['time'] for event in TrialLog(tmp_path / str(workers) / 'trials.jsonl').of('done'))
         return (len(times) - workers) / (times[-1] - times[workers - 1])
 

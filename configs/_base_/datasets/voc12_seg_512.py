@@ -6,6 +6,7 @@ crop_size = (512, 512)
 train_pipeline = [
     dict(type='mmlight.LoadImage'),
     dict(type='LoadAnnotations'),
+    dict(type='mmlight.CheckLabels', num_classes=21),
     dict(type='RandomResize', scale=(2048, 512), ratio_range=(0.5, 2.0), keep_ratio=True),
     dict(type='RandomCrop', crop_size=crop_size, cat_max_ratio=0.75),
     dict(type='RandomFlip', prob=0.5),
@@ -16,6 +17,7 @@ test_pipeline = [
     dict(type='mmlight.LoadImage'),
     dict(type='Resize', scale=(2048, 512), keep_ratio=True),
     dict(type='LoadAnnotations'),
+    dict(type='mmlight.CheckLabels', num_classes=21),
     dict(type='PackSegInputs'),
 ]
 

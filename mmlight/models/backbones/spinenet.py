@@ -187,7 +187,7 @@ class SpineNet(Backbone):
         arch: A name of :data:`ARCHITECTURES`.
         blocks: A table instead of the one of ``arch``: ``(level, kind, inputs, output)`` for each block, or a dict of
             these, the stem's blocks counted first.
-        stem: Levels of the stem's blocks, for ``blocks``.
+        stem: Levels of the stem's blocks, for ``blocks``; two of level 2 unless given.
         out_levels: Levels to return, a part of the table's output levels. Blocks that only the others need are not
             built; those that remain keep their names and their part of the stochastic depth.
         filter_scale, block_repeats, alpha, endpoint_channels: Other values than those of ``arch``.
@@ -211,7 +211,7 @@ class SpineNet(Backbone):
         self,
         arch: str = '49',
         blocks: Sequence | None = None,
-        stem: Sequence[int] = (2, 2),
+        stem: Sequence[int] | None = None,
         out_levels: Sequence[int] = (3, 4, 5, 6, 7),
         filter_scale: float | None = None,
         block_repeats: int | None = None,
@@ -237,12 +237,14 @@ class SpineNet(Backbone):
             raise InputError(f'SpineNet: arch must be one of {list(ARCHITECTURES)}, got {arch!r}')
         if pool_rule not in ('repeat', 'single'):
             raise InputError(f"SpineNet: pool_rule must be 'repeat' or 'single', got {pool_rule!r}")
+        if stem is not None and blocks is None:
+            raise InputError(f'SpineNet: stem goes with blocks, got {stem!r} alone')
         known = ARCHITECTURES[arch]
         scale = known.filter_scale if filter_scale is None else filter_scale
         repeats = known.block_repeats if block_repeats is None else block_repeats
         alpha = known.alpha if alpha is None else alpha
         endpoint = known.endpoint_channels if endpoint_channels is None else endpoint_channels
-        table = known.table if blocks is None else ScalePermuted(stem, blocks)
+        table = known.table if blocks is None else ScalePermuted((2, 2) if stem is None else stem, blocks)
         if table.stem[0] < 2:
             raise InputError(f'SpineNet: stem must not begin below level 2, got {list(table.stem)}')
         graph = table.graph(prune=True)

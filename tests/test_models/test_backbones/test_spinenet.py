@@ -186,6 +186,7 @@ def test_onnx_runtime(shape, tmp_path):
         (dict(arch=['49']), r"arch must be one of .* got \['49'\]"),
         (dict(out_levels=3), 'out_levels must be a list, got 3'),
         (dict(out_levels=(3, '4')), r"out_levels must be ascending levels, at least one, got \[3, '4'\]"),
+        (dict(stem=(2, 3)), r'stem goes with blocks, got \(2, 3\) alone'),
         (dict(blocks=[], stem=2), 'stem must be a list, got 2'),
         (dict(blocks=[], stem=(3, 2)), r'stem must be ascending levels, at least one, got \[3, 2\]'),
         (dict(blocks=[], stem=(1, 2)), r'stem must not begin below level 2, got \[1, 2\]'),
