@@ -10,12 +10,15 @@ from typing import Any
 import torch
 from mmcv.cnn import fuse_conv_bn
 from mmengine.registry import init_default_scope
-from torch import nn
-from torch.utils._pytree import tree_leaves
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves, tree_map
 
 from mmlight.analysis.effdet_reference import effdet_model, import_effdet
 from mmlight.analysis.latency import Latency, measure_latency
 from mmlight.errors import InputError
+
+SIDES = ('ours', 'folded', 'folded, channels-last', 'theirs', 'theirs, channels-last')
+"""Our network as it is, with norms folded into the convolutions, that in channels-last memory format; and theirs."""
 
 PARITY = 1e-4
 """Largest difference of an output, as a share of its largest value, with which two networks count as the same."""
@@ -29,26 +32,32 @@ class Pair:
         name: of the network.
         other: package that ``theirs`` is of.
         shape: of the input, in words.
-        network: ours.
-        run: one inference of ours.
-        theirs: one of theirs; gives the same outputs, in order.
+        ours, theirs: either network; they give the same outputs, in order.
+        inputs: a tensor, or several, that either takes.
+        run: one inference of ours with them, where that is not a call.
     """
 
     name: str
     other: str
     shape: str
-    network: nn.Module
-    run: Callable[[nn.Module], Any]
-    theirs: Callable[[], Any]
+    ours: nn.Module
+    theirs: nn.Module
+    inputs: Any
+    run: Callable[[nn.Module, Any], Any] = nn.Module.__call__
 
     def functions(self) -> dict[str, Callable[[], Any]]:
-        """Ours as it is and with norms folded, and theirs."""
-        folded = fuse_conv_bn(copy.deepcopy(self.network))
-        return {
-            'ours': torch.no_grad()(lambda: self.run(self.network)),
-            'folded': torch.no_grad()(lambda: self.run(folded)),
-            'theirs': torch.no_grad()(self.theirs),
-        }
+        """Inferences by the names of :data:`SIDES`."""
+        folded = fuse_conv_bn(copy.deepcopy(self.ours))
+        last = [copy.deepcopy(network).to(memory_format=torch.channels_last) for network in (folded, self.theirs)]
+        inputs = tree_map(lambda x: x.contiguous(memory_format=torch.channels_last), self.inputs)
+        found = [
+            lambda: self.run(self.ours, self.inputs),
+            lambda: self.run(folded, self.inputs),
+            lambda: self.run(last[0], inputs),
+            lambda: self.theirs(self.inputs),
+            lambda: last[1](inputs),
+        ]
+        return {side: torch.no_grad()(function) for side, function in zip(SIDES, found, strict=True)}
 
 
 def difference(ours: Any, theirs: Any) -> float:
@@ -57,9 +66,18 @@ def difference(ours: Any, theirs: Any) -> float:
     return max(float((a - b).abs().max() / b.abs().max()) for a, b in outputs)
 
 
+RATIOS = (
+    ('ours', 'theirs'),
+    ('folded', 'theirs'),
+    ('folded, channels-last', 'theirs'),
+    ('folded, channels-last', 'theirs, channels-last'),
+)
+"""Of which sides the table gives the ratio."""
+
+
 @dataclass(frozen=True)
 class Compared:
-    """A pair, measured: threads -> ``ours``, ``folded`` and ``theirs`` -> milliseconds."""
+    """A pair, measured: threads -> :data:`SIDES` -> milliseconds."""
 
     name: str
     other: str
@@ -67,13 +85,13 @@ class Compared:
     difference: float
     times: dict[int, dict[str, Latency]]
 
-    def ratio(self, threads: int, side: str = 'ours') -> float:
-        """Medians of ours over theirs: below 1 is faster."""
-        return self.times[threads][side].p50 / self.times[threads]['theirs'].p50
+    def ratio(self, threads: int, side: str = 'ours', other: str = 'theirs') -> float:
+        """Medians of one of our sides over one of theirs: below 1 is faster."""
+        return self.times[threads][side].p50 / self.times[threads][other].p50
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON-able values."""
-        return asdict(self) | {'ratio': {n: [self.ratio(n), self.ratio(n, 'folded')] for n in self.times}}
+        return asdict(self) | {'ratio': {n: [self.ratio(n, *sides) for sides in RATIOS] for n in self.times}}
 
 
 def efficientdet(size: int = 512) -> Pair:
@@ -90,15 +108,11 @@ def efficientdet(size: int = 512) -> Pair:
     # their deltas are (y, x, height, width), ours (x, y, width, height)
     last = theirs.box_net.predict.conv_pw
     last.weight.data, last.bias.data = reorder_boxes(last.weight.data), reorder_boxes(last.bias.data)
-    image = torch.randn(1, 3, size, size)
-    return Pair(
-        'EfficientDet-D0',
-        'effdet',
-        f'{size} x {size}',
-        ours,
-        lambda network: network.bbox_head(network.extract_feat(image)),
-        lambda: theirs(image),
-    )
+
+    def run(network: nn.Module, image: Tensor) -> Any:
+        return network.bbox_head(network.extract_feat(image))
+
+    return Pair('EfficientDet-D0', 'effdet', f'{size} x {size}', ours, theirs, torch.randn(1, 3, size, size), run)
 
 
 def classifier(name: str, size: int = 224) -> Pair:
@@ -118,8 +132,7 @@ def classifier(name: str, size: int = 224) -> Pair:
     _spread(theirs)
     ours = own(1.0, num_classes=1000).eval()
     ours.load_state_dict(theirs.state_dict())
-    image = torch.randn(1, 3, size, size)
-    return Pair(name, 'torchvision', f'{size} x {size}', ours, lambda network: network(image), lambda: theirs(image))
+    return Pair(name, 'torchvision', f'{size} x {size}', ours, theirs, torch.randn(1, 3, size, size))
 
 
 def nas_fpn(stacks: int = 7, channels: int = 256, size: int = 384) -> Pair:
@@ -142,16 +155,35 @@ def nas_fpn(stacks: int = 7, channels: int = 256, size: int = 384) -> Pair:
         for stack in range(stacks)
         for node, cell in enumerate(cells)
     }
-    state = {}
-    for key, value in theirs.state_dict().items():
-        start = next(name for name in names if key.startswith(name))
-        state[key.replace(start, names[start], 1)] = value
-    ours.load_state_dict(state)
+    ours.load_state_dict(_renamed(theirs.state_dict(), names))
     maps = [torch.randn(1, width, size >> level, size >> level) for width, level in zip(widths, (3, 4, 5), strict=True)]
-    shape = f'maps of {size} x {size}'
-    return Pair(
-        f'NAS-FPN {stacks} @ {channels}', 'mmdet', shape, ours, lambda network: network(maps), lambda: theirs(maps)
-    )
+    return Pair(f'NAS-FPN {stacks} @ {channels}', 'mmdet', f'maps of {size} x {size}', ours, theirs, maps)
+
+
+def bisenet(height: int = 512, width: int = 1024) -> Pair:
+    """mmseg's ``BiSeNetV1`` with ResNet-18, to the maps that the heads read."""
+    from mmseg.models.backbones import BiSeNetV1
+
+    from mmlight.models.seg import BiSeNet
+
+    torch.manual_seed(0)
+    norm = dict(type='BN')
+    backbone = dict(type='mmseg.ResNet', depth=18, norm_cfg=norm)
+    theirs = BiSeNetV1(dict(backbone, out_indices=(0, 1, 2, 3)), norm_cfg=norm).eval()
+    _spread(theirs)
+    options = dict(fusion='one-conv', upsample='nearest', norm_cfg=norm)
+    ours = BiSeNet(dict(backbone, out_indices=(2, 3)), (256, 512), **options).eval()
+    names = {
+        'context_path.backbone.': 'backbone.',
+        'context_path.arm': 'refine',
+        'context_path.conv_head': 'conv',
+        'context_path.gap_conv.1.': 'global_context.',
+        'ffm.': 'fusion.',
+        'spatial_path.': 'spatial_path.',
+    }
+    ours.load_state_dict(_renamed(theirs.state_dict(), names))
+    image = torch.randn(1, 3, height, width)
+    return Pair('BiSeNet-R18', 'mmseg', f'{height} x {width}', ours, theirs, image)
 
 
 PAIRS: dict[str, Callable[[], Pair]] = {
@@ -159,8 +191,15 @@ PAIRS: dict[str, Callable[[], Pair]] = {
     'shufflenet-v2': lambda: classifier('ShuffleNetV2 1.0x'),
     'mobilenet-v2': lambda: classifier('MobileNetV2'),
     'nas-fpn': nas_fpn,
+    'bisenet': bisenet,
 }
 """What there are weights for on both sides."""
+
+
+def _renamed(state: dict[str, Tensor], names: dict[str, str]) -> dict[str, Tensor]:
+    """Keys with the beginnings that are named replaced."""
+    starts = {key: next(name for name in names if key.startswith(name)) for key in state}
+    return {key.replace(starts[key], names[starts[key]], 1): value for key, value in state.items()}
 
 
 def _spread(network: nn.Module) -> None:
@@ -201,7 +240,7 @@ def compare_pairs(
     for index, pair in enumerate(pairs):
         sides = pair.functions()
         theirs = sides['theirs']()
-        differences.append(max(difference(sides[side](), theirs) for side in ('ours', 'folded')))
+        differences.append(max(difference(sides[side](), theirs) for side in SIDES if side != 'theirs'))
         if not differences[-1] <= PARITY:
             found = f'{differences[-1]:.2g} of the largest value'
             raise InputError(f'{pair.name}: differs from that of {pair.other} by {found}')
@@ -220,24 +259,22 @@ def compare_pairs(
             pair.other,
             pair.shape,
             differences[index],
-            {n: {side: found[index, side] for side in ('ours', 'folded', 'theirs')} for n, found in times.items()},
+            {n: {side: found[index, side] for side in SIDES} for n, found in times.items()},
         )
         for index, pair in enumerate(pairs)
     ]
 
 
 def markdown(compared: Sequence[Compared]) -> str:
-    """A table: either side's milliseconds and their ratio, for each number of threads."""
-    threads = list(compared[0].times)
-    columns = ['network', 'input', 'beside']
-    columns += [f'ms ours / folded / theirs, {n} thread{"s" * (n > 1)}' for n in threads]
-    columns += [f'ratio ours, folded; {n} thread{"s" * (n > 1)}' for n in threads]
+    """A table: each side's milliseconds and the ratios, a row for each number of threads."""
+    columns = ['network', 'input', 'beside', 'threads', *SIDES, *(' / '.join(sides) for sides in RATIOS)]
     lines = ['| ' + ' | '.join(columns) + ' |', '|' + '---|' * len(columns)]
     for one in compared:
-        times = [' / '.join(f'{latency.p50:.1f}' for latency in one.times[n].values()) for n in threads]
-        ratios = [f'{one.ratio(n):.2f}, {one.ratio(n, "folded"):.2f}' for n in threads]
-        lines.append('| ' + ' | '.join([one.name, one.shape, one.other, *times, *ratios]) + ' |')
+        for threads, times in one.times.items():
+            cells = [one.name, one.shape, one.other, str(threads)]
+            cells += [f'{times[side].p50:.1f}' for side in SIDES]
+            cells += [f'{one.ratio(threads, *sides):.2f}' for sides in RATIOS]
+            lines.append('| ' + ' | '.join(cells) + ' |')
     worst = max(one.difference for one in compared)
-    return '\n'.join(
-        [*lines, '', f'Outputs agree within {worst:.0e} of the largest value. Below 1 is faster than theirs.']
-    )
+    note = f'Milliseconds; outputs agree within {worst:.0e} of the largest value. A ratio below 1: ours is faster.'
+    return '\n'.join([*lines, '', note])

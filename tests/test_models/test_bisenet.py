@@ -207,6 +207,7 @@ def test_one_image_in_training_is_refused_and_in_evaluation_is_not():
             r'needs maps of strides 16 and 32, the backbone gives \(8, 16\): out_indices',
         ),
         (dict(fusion='sum'), "fusion must be one of .* got 'sum'"),
+        (dict(upsample='cubic'), "upsample must be one of .* got 'cubic'"),
         (dict(spatial_channels=(64, 128)), 'spatial_channels must be four numbers'),
     ],
 )

@@ -1,6 +1,7 @@
 """BiSeNet (arXiv 1808.00897) with any backbone that gives maps of stride 16 and 32."""
 
 from collections.abc import Sequence
+from functools import partial
 
 from mmcv.cnn import ConvModule
 from mmengine.model import BaseModule
@@ -33,6 +34,7 @@ class TwoConvFusion(FeatureFusionModule):
 
 
 STRIDES = (16, 32)
+UPSAMPLES = {'bilinear': dict(mode='bilinear', align_corners=False), 'nearest': dict(mode='nearest')}
 FUSIONS = {'two-conv': TwoConvFusion, 'one-conv': FeatureFusionModule}
 
 
@@ -42,6 +44,7 @@ class BiSeNet(BaseModule):
 
     Spatial path and attention refinement are mmseg's. Unlike mmseg's ``BiSeNetV1``, all layers have ``norm_cfg``, maps
     are resized bilinearly, the fusion fits any backbone, and the backbone gives just the two maps that are read.
+    With ``fusion='one-conv'`` and ``upsample='nearest'`` it computes what mmseg's does.
 
     Args:
         backbone: Config of a backbone that returns two maps, of strides 16 and 32.
@@ -51,12 +54,14 @@ class BiSeNet(BaseModule):
         out_channels: Channels of the fused map.
         fusion: ``'two-conv'`` as in the authors' code, or ``'one-conv'`` as in mmseg: one 1x1 convolution with norm
             and ReLU before the gate's sigmoid.
+        upsample: How the context path's maps are resized: ``'bilinear'`` as in the authors' code, ``'nearest'`` as in
+            mmseg.
         norm_cfg: Normalisation layers.
         init_cfg: mmengine's initialisation config.
 
     Raises:
-        InputError: for an unknown ``fusion``, or a backbone that declares other maps than two of these channels and
-            strides.
+        InputError: for an unknown ``fusion`` or ``upsample``, or a backbone that declares other maps than two of these
+            channels and strides.
     """
 
     def __init__(
@@ -67,6 +72,7 @@ class BiSeNet(BaseModule):
         context_channels: int = 128,
         out_channels: int = 256,
         fusion: str = 'two-conv',
+        upsample: str = 'bilinear',
         norm_cfg: dict = dict(type='BN'),
         init_cfg: dict | list[dict] | None = None,
     ):
@@ -77,6 +83,9 @@ class BiSeNet(BaseModule):
             raise InputError(f'BiSeNet: spatial_channels must be four numbers, got {tuple(spatial_channels)}')
         if fusion not in FUSIONS:
             raise InputError(f'BiSeNet: fusion must be one of {list(FUSIONS)}, got {fusion!r}')
+        if upsample not in UPSAMPLES:
+            raise InputError(f'BiSeNet: upsample must be one of {list(UPSAMPLES)}, got {upsample!r}')
+        self.resize = partial(resize, **UPSAMPLES[upsample])
         self.backbone = MODELS.build(backbone)
         declared = getattr(self.backbone, 'out_channels', in_channels)
         if tuple(declared) != tuple(in_channels):
@@ -119,7 +128,7 @@ class BiSeNet(BaseModule):
 
     def _fuse(self, spatial: Tensor, map16: Tensor, map32: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         context = self.refine32(map32) + self.global_context(map32.mean((2, 3), keepdim=True))
-        context16 = self.conv32(resize(context, map16.shape[2:], mode='bilinear', align_corners=False))
+        context16 = self.conv32(self.resize(context, map16.shape[2:]))
         context = self.refine16(map16) + context16
-        context8 = self.conv16(resize(context, spatial.shape[2:], mode='bilinear', align_corners=False))
+        context8 = self.conv16(self.resize(context, spatial.shape[2:]))
         return self.fusion(spatial, context8), context8, context16
