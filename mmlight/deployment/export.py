@@ -25,6 +25,7 @@ import mmlight
 from mmlight.analysis.complexity import evaluated_shape
 from mmlight.deployment.graphs import DetectorGraph, SegmentorGraph
 from mmlight.deployment.random_weights import liven
+from mmlight.deployment.roi_features import exportable_extractors
 from mmlight.engine.config import load_config
 from mmlight.engine.prediction import build_model
 from mmlight.engine.training import use_device
@@ -149,7 +150,7 @@ def write(graph: nn.Module, image: torch.Tensor, file: str | BinaryIO, opset: in
         ndim = 4 if graph.logits else 3
         outputs = {name: {**found, ndim - 2: 'height', ndim - 1: 'width'} for name, found in outputs.items()}
     try:
-        with _quiet(), torch.no_grad():
+        with _quiet(), torch.no_grad(), exportable_extractors(graph):
             # The newer exporter (dynamo) needs another package and fixes sizes that are compared anywhere.
             torch.onnx.export(
                 graph,

@@ -20,6 +20,7 @@ from mmlight.errors import InputError
 FAMILIES = {
     'dfanet_a_sample': ([128], ['batch', 'size']),
     'efficientdet_d0_sample': ([128], ['batch']),
+    'faster-rcnn_r18_sample': ([160], ['size']),  # of CR-NAS
     'light-head-rcnn_xception-s_sample': ([160], ['size']),
     'light-head-rcnn_mobilenet-v2-x0.25_8xb2-125k_coco': ([160], []),
     'light-head-rcnn_shufflenet-v2-x0.5_8xb2-125k_coco': ([160], []),
