@@ -292,7 +292,4 @@ def _table(rows: Sequence[Row], plan: Plan, threads: int, batch: int) -> list[st
 
 
 def _cell(parts: dict[str, Latency], wanted: Sequence[str]) -> str:
-    def text(latency: Latency) -> str:
-        return f'{latency.p50:.1f}' + ('' if latency.steady else f' ± {latency.spread:.0%}')
-
-    return ' / '.join(text(parts[part]) if part in parts else '-' for part in wanted)
+    return ' / '.join(str(parts[part]) if part in parts else '-' for part in wanted)
