@@ -39,7 +39,8 @@ class Plan:
         threads: numbers of CPU threads, one after the other.
         batch: numbers of images, likewise.
         iterations, seconds: a repeat ends after so many calls of each function, or after so many seconds of each.
-        warmup_iterations, warmup_seconds: the same before the first repeat.
+        warmup_seconds: of each function, on average, before the first repeat: with 2, some 50 calls of networks that
+            take 40 ms, and more of faster ones. 0: no warm-up.
         repeats: how often.
         device: ``cpu``, ``cuda`` or ``cuda:N``.
     """
@@ -50,7 +51,6 @@ class Plan:
     batch: Sequence[int] = (1,)
     iterations: int = 300
     seconds: float = 6.0
-    warmup_iterations: int = 50
     warmup_seconds: float = 2.0
     repeats: int = 3
     device: str = 'cpu'
@@ -87,7 +87,8 @@ class Row:
         shape: (height, width) of the image.
         parameters, macs: as :func:`~mmlight.analysis.complexity.measure` counts them.
         folded: whether norms could be folded.
-        memory: MiB that one end-to-end call of the folded network allocates at its peak, weights left out.
+        memory: MiB that one call, end to end where that is measured, allocates at its peak in the first column that
+            PyTorch runs, weights left out.
         latency: threads -> batch -> column -> part -> what was measured, milliseconds a batch.
         missing: ``column part`` -> why there is no such figure.
     """
@@ -129,11 +130,12 @@ def benchmark(configs: Sequence[str], plan: Plan = Plan()) -> list[Row]:
     """
     plan = plan.checked()
     found = [parse(config) for config in configs]
-    names = [path.stem for path, _ in found]
-    if not names:
+    if not found:
         raise InputError('no configs given')
-    if len(set(names)) < len(names):
-        raise InputError(f'configs: {next(n for n in names if names.count(n) > 1)} is given twice')
+    if len(set(found)) < len(found):
+        raise InputError(f'configs: {next(one for one in found if found.count(one) > 1)[0].stem} is given twice')
+    if torch.device(plan.device).type == 'cuda':
+        torch.backends.cudnn.benchmark = True  # and stays so: `environment` tells it
     prepared = [_prepare(path, shape, plan.device) for path, shape in found]
     before, exported = torch.get_num_threads(), {}
     try:
@@ -143,7 +145,10 @@ def benchmark(configs: Sequence[str], plan: Plan = Plan()) -> list[Row]:
                 _measure(prepared, plan, threads, batch, exported)
     finally:
         torch.set_num_threads(before)
-    return [row for row, *_ in prepared]
+    rows = [row for row, *_ in prepared]
+    if not any(row.latency for row in rows):
+        raise InputError(f'nothing can be measured: {next(iter(rows[0].missing.values()))}')
+    return rows
 
 
 def _prepare(path: Path, shape: tuple[int, int] | None, device: str) -> tuple[Row, BaseModel, BaseModel]:
@@ -192,10 +197,11 @@ def _measure(
                     if row.memory is None and column != 'onnx' and part == plan.parts[-1]:
                         row.memory = peak_memory(function, plan.device)
         if not functions:
-            raise InputError(f'nothing can be measured: {next(iter(prepared[0][0].missing.values()))}')
+            return
         device = torch.device(plan.device)
-        if plan.warmup_iterations:
-            measure_latency(functions, plan.warmup_iterations, 0.0, 0, 0.0, 1, device, plan.warmup_seconds)
+        if plan.warmup_seconds:
+            seconds = plan.warmup_seconds
+            measure_latency(functions, 1, seconds, 0, 0.0, 1, device, limit=seconds)
         found = measure_latency(functions, plan.iterations, 0.0, 0, 0.0, plan.repeats, device, plan.seconds)
     for (index, column, part), latency in found.items():
         row = prepared[index][0]
@@ -286,7 +292,4 @@ def _table(rows: Sequence[Row], plan: Plan, threads: int, batch: int) -> list[st
 
 
 def _cell(parts: dict[str, Latency], wanted: Sequence[str]) -> str:
-    def text(latency: Latency) -> str:
-        return f'{latency.p50:.1f}' + ('' if latency.steady else f' ± {latency.spread:.0%}')
-
-    return ' / '.join(text(parts[part]) if part in parts else '-' for part in wanted)
+    return ' / '.join(str(parts[part]) if part in parts else '-' for part in wanted)

@@ -235,13 +235,12 @@ def build(config: Config) -> nn.Module:
         return revert_sync_batchnorm(MODELS.build(config.model))
 
 
-def _forward(network: nn.Module, image: torch.Tensor) -> None:
+def _forward(network: nn.Module, image: torch.Tensor) -> Any:
     shape = tuple(image.shape[2:])
     try:
         if isinstance(network, BaseModel):
-            network(image, _samples(shape) * len(image), mode='tensor')
-        else:
-            network(image)
+            return network(image, _samples(shape) * len(image), mode='tensor')
+        return network(image)
     except Exception as error:  # whatever goes wrong in there, the model and the size are what the user can change
         reason = f'{type(error).__name__}: {error}'.strip(': ').split('\n')[0]
         name, (height, width) = type(network).__name__, shape

@@ -64,6 +64,10 @@ class Latency:
         """Calls a second at the mean."""
         return 1000 / self.mean
 
+    def __str__(self) -> str:
+        """The median, and the spread where that is flagged."""
+        return f'{self.p50:.1f}' + ('' if self.steady else f' ± {self.spread:.0%}')
+
     def to_dict(self) -> dict[str, Any]:
         """The fields, ``fps`` and ``steady`` as plain JSON-able values."""
         return dict(asdict(self), repeats=[asdict(times) for times in self.repeats], fps=self.fps, steady=self.steady)

@@ -272,9 +272,11 @@ def markdown(compared: Sequence[Compared]) -> str:
     for one in compared:
         for threads, times in one.times.items():
             cells = [one.name, one.shape, one.other, str(threads)]
-            cells += [f'{times[side].p50:.1f}' for side in SIDES]
+            cells += [str(times[side]) for side in SIDES]
             cells += [f'{one.ratio(threads, *sides):.2f}' for sides in RATIOS]
             lines.append('| ' + ' | '.join(cells) + ' |')
     worst = max(one.difference for one in compared)
-    note = f'Milliseconds; outputs agree within {worst:.0e} of the largest value. A ratio below 1: ours is faster.'
+    note = f'Milliseconds, medians; outputs agree within {worst:.0e} of the largest value. Below 1: ours is faster.'
+    if any(not latency.steady for one in compared for times in one.times.values() for latency in times.values()):
+        note += '\n± where the repeats differ by more than 3 %.'
     return '\n'.join([*lines, '', note])

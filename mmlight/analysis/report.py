@@ -132,6 +132,11 @@ def make_report(
     files = find_images(list(images)) if images else []
     contenders = [*configs, *(str(config) for config, *_ in works)]
     rows = benchmark(contenders, plan)
+    labels = [*(' x '.join(map(str, row.shape)) for row in rows[: len(configs)]), *(Path(d).name for d in work_dirs)]
+    names = [row.name for row in rows]
+    for row, label in zip(rows, labels, strict=True):  # one config at two sizes, or trained twice
+        if names.count(row.name) > 1:
+            row.name = f'{row.name} ({label})'
     entries = []
     for contender, row in zip(configs, rows, strict=False):
         config = parse(contender)[0]

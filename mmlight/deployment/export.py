@@ -25,6 +25,7 @@ import mmlight
 from mmlight.analysis.complexity import evaluated_shape
 from mmlight.deployment.graphs import DetectorGraph, SegmentorGraph
 from mmlight.deployment.random_weights import liven
+from mmlight.deployment.roi_features import exportable_extractors
 from mmlight.engine.config import load_config
 from mmlight.engine.prediction import build_model
 from mmlight.engine.training import use_device
@@ -99,6 +100,8 @@ def export(
     cfg = cfg or load_config(config, cfg_options)
     softened = harden(cfg.model)
     file = Path(out or f'{Path(cfg.filename or "model").stem}.onnx')
+    if file.is_dir():
+        raise InputError(f'--out {file}: is a folder; must be a file')
     scale = _sides(shape) if shape is not None else evaluated_shape(cfg)
     size = _padded(scale, cfg.model.get('data_preprocessor'))
     with use_device('cpu'):
@@ -113,18 +116,15 @@ def export(
     axes = [name for name in AXES if name in dynamic or (name != 'batch' and 'size' in dynamic)]
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=file.parent, suffix='.onnx', delete=False) as part:
-            write(graph, torch.zeros(1, 3, *size), part.name, opset, axes)
+        with tempfile.TemporaryDirectory(dir=file.parent) as folder:  # nothing half-written stays, whatever happens
+            part = f'{folder}/part.onnx'
+            write(graph, torch.zeros(1, 3, *size), part, opset, axes)
+            written = onnx.load(part)
+            onnx.helper.set_model_props(written, {KEY: json.dumps(description)})
+            onnx.save(written, part)
+            os.replace(part, file)
     except OSError as error:
         raise InputError(f'--out {file}: cannot be written ({error.strerror or error})') from error
-    except InputError:
-        os.unlink(part.name)
-        raise
-    written = onnx.load(part.name)
-    onnx.helper.set_model_props(written, {KEY: json.dumps(description)})
-    onnx.save(written, part.name)
-    os.chmod(part.name, 0o644)
-    os.replace(part.name, file)
     return Exported(file, description, graph, model)
 
 
@@ -149,7 +149,7 @@ def write(graph: nn.Module, image: torch.Tensor, file: str | BinaryIO, opset: in
         ndim = 4 if graph.logits else 3
         outputs = {name: {**found, ndim - 2: 'height', ndim - 1: 'width'} for name, found in outputs.items()}
     try:
-        with _quiet(), torch.no_grad():
+        with _quiet(), torch.no_grad(), exportable_extractors(graph):
             # The newer exporter (dynamo) needs another package and fixes sizes that are compared anywhere.
             torch.onnx.export(
                 graph,

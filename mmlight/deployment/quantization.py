@@ -36,7 +36,7 @@ def calibration_images(cfg: Config, number: int = IMAGES) -> list[torch.Tensor]:
         InputError: the config has no data, or the data set cannot be read or is empty.
     """
     if number < 1:
-        raise InputError(f'--calibration {number}: must be 1 or more')
+        raise InputError(f'--int8 {number}: must be 1 or more')
     loaders = [cfg.get(name) for name in ('train_dataloader', 'test_dataloader')]
     loaders = [_innermost(loader.dataset) for loader in loaders if loader and loader.get('dataset')]
     if not loaders:

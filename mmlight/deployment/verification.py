@@ -27,7 +27,7 @@ or two candidates share the last place, rounding decides."""
 PARTS = 1e-3
 """Largest difference of a part's output, as a share of its largest value."""
 FEW = 10
-"""Detections, over all images, below which they prove little, so that the parts are compared as well."""
+"""Certain detections, over all images, below which they prove little, so that the parts are compared as well."""
 
 
 @dataclass
@@ -37,6 +37,7 @@ class Agreement:
     Attributes:
         images: number of images.
         detections: of the network; None for a segmentor.
+        certain: those of them that the file must have, too: neither the threshold nor the end of the list is near.
         unmatched: detections that only one of the two has.
         box, score: largest differences of matched detections, pixels and 1.
         pixels: share of equal labels, 1 for a detector.
@@ -46,6 +47,7 @@ class Agreement:
 
     images: int = 0
     detections: int | None = None
+    certain: int = 0
     unmatched: int = 0
     box: float = 0.0
     score: float = 0.0
@@ -101,8 +103,7 @@ def verify(exported: Exported, images: Sequence[np.ndarray]) -> Agreement:
     size = tuple(description['size'])
     shown = [cv2.resize(image, size[::-1]) for image in images] + random_images(size)
     if 'size' in description['dynamic']:
-        step = max(description['divisor'], 32)
-        other = (size[0] + step, max(size[1] - step, step))
+        other = _other_size(size, description['divisor'])
         shown += [cv2.resize(image, other[::-1]) for image in images[:2]] + random_images(other, 1)
     agreement = Agreement(detections=0 if description['task'] == 'detection' else None)
     equal = []
@@ -116,8 +117,8 @@ def verify(exported: Exported, images: Sequence[np.ndarray]) -> Agreement:
     agreement.pixels = float(np.mean(equal)) if equal else 1.0
     faults = agreement.faults()
     if 'batch' in description['dynamic'] and not faults:
-        faults = _of_batch(session, shown[: len(images) + 2])
-    if faults or (agreement.detections is not None and agreement.detections < FEW):
+        faults = _of_batch(session, exported, shown[: len(images) + 2])
+    if faults or (agreement.detections is not None and agreement.certain < FEW):
         name, agreement.parts = first_difference(exported, shown[0])
         if faults:
             raise InputError(f'{exported.file}: not what the network computes: {"; ".join(faults)}; {name}')
@@ -214,6 +215,7 @@ def _match(agreement: Agreement, theirs: tuple, ours: tuple, score_thr: float) -
     agreement.detections += len(theirs[0])
     # at the threshold and at the end of a full list a difference in the last digit swaps what is in and what is out
     last = max(score_thr, *(side.min() for side in (scores, theirs[1]) if len(side) == limit), 0.0) + SCORE
+    agreement.certain += int((theirs[1] > last).sum())
     free = np.ones(len(boxes), bool)
     for box, score, label in zip(*theirs, strict=True):
         distance = np.where(free & (labels == label), np.abs(boxes - box).max(1, initial=0.0), np.inf)
@@ -228,18 +230,30 @@ def _match(agreement: Agreement, theirs: tuple, ours: tuple, score_thr: float) -
     agreement.unmatched += int((scores[free] > last).sum())
 
 
-def _of_batch(session: Any, images: Sequence[np.ndarray]) -> list[str]:
-    """Faults of all images at once against one by one."""
-    together = session.run(None, {'image': _batch(images)})
+def _other_size(size: tuple[int, int], divisor: int) -> tuple[int, int]:
+    """Where nothing is padded sides are odd, which halving and doubling do not keep."""
+    step = divisor if divisor > 1 else 33
+    return size[0] + step, max(size[1] - step, step)
+
+
+def _of_batch(session: Any, exported: Exported, images: Sequence[np.ndarray]) -> list[str]:
+    """Faults of all images at once."""
+    try:
+        together = session.run(None, {'image': _batch(images)})
+    except Exception as error:  # onnxruntime's own classes
+        reason, name = ' '.join(str(error).split())[:200], type(exported.model).__name__
+        raise InputError(
+            f'--dynamic batch: {name} cannot have it, {len(images)} images do not run ({reason})'
+        ) from error
     if any(len(output) != len(images) for output in together):
         return [f'for a batch of {len(images)} there are results of {len(together[0])}']
+    agreement = Agreement(detections=0 if exported.description['task'] == 'detection' else None)
+    equal = []
     for index, image in enumerate(images):
-        alone = session.run(None, {'image': _batch([image])})
-        for ours, theirs in zip(together, alone, strict=True):
-            near = np.isclose(ours[index].astype(float), theirs[0].astype(float), rtol=1e-3, atol=BOX)
-            if near.mean() < MATCHED:
-                return [f'image {index} of a batch of {len(images)} has other results than alone']
-    return []
+        outputs = [output[index : index + 1] for output in together]
+        _compare(agreement, exported.model, image, outputs, exported.description, equal)
+    agreement.pixels = float(np.mean(equal)) if equal else 1.0
+    return [f'in a batch of {len(images)} {fault}' for fault in agreement.faults()]
 
 
 class Parts(nn.Module):

@@ -24,6 +24,8 @@ def test_statistics():
     assert first.p95 == pytest.approx(2 + 0.55 * 50)  # between the ninth and the tenth call
     assert (found.mean, found.p50, found.spread, found.steady) == (5.5, 4, 1, False)
     assert found.fps == pytest.approx(1000 / 5.5)
+    assert str(found) == '4.0 ± 100%'
+    assert str(Latency.of([[4.0]])) == '4.0'
     data = json.loads(json.dumps(found.to_dict()))
     assert (data['repeats'][1]['calls'], data['steady']) == (10, False)
 

@@ -4,7 +4,17 @@ import json
 
 import pytest
 
-from mmlight.analysis.public_pairs import PAIRS, SIDES, bisenet, compare_pairs, difference, markdown, nas_fpn
+from mmlight.analysis.latency import Latency
+from mmlight.analysis.public_pairs import (
+    PAIRS,
+    SIDES,
+    Compared,
+    bisenet,
+    compare_pairs,
+    difference,
+    markdown,
+    nas_fpn,
+)
 from mmlight.errors import InputError
 
 
@@ -28,10 +38,10 @@ def test_a_table():
     assert one.difference < 1e-5
     assert one.ratio(1, 'folded') > 0
     assert json.loads(json.dumps(one.to_dict()))['ratio']['1'][0] == pytest.approx(one.ratio(1))
-    header, _, row, _, note = markdown(found).splitlines()
+    header, _, row, _, note, *_ = markdown(found).splitlines()
     assert header.count('|') == row.count('|')
     assert '| torchvision |' in row
-    assert note.startswith('Milliseconds; outputs agree within')
+    assert note.startswith('Milliseconds, medians; outputs agree within')
 
 
 @pytest.mark.long
@@ -39,6 +49,15 @@ def test_a_table():
 def test_all_pairs():
     for one in compare_pairs(list(PAIRS), threads=[1], seconds=0.1, repeats=1):
         assert one.difference < 1e-5
+
+
+def test_repeats_that_differ_are_flagged():
+    steady, unsteady = Latency.of([[2.0], [2.0]]), Latency.of([[4.0], [5.0]])
+    times = dict.fromkeys(SIDES, steady)
+    assert '±' not in markdown([Compared('x', 'y', '1 x 1', 0.0, {1: times})])
+    lines = markdown([Compared('x', 'y', '1 x 1', 0.0, {1: times | {'theirs': unsteady}})]).splitlines()
+    assert '| 2.0 | 4.5 ± 25% | 2.0 | 0.44 |' in lines[2]
+    assert lines[-1] == '± where the repeats differ by more than 3 %.'
 
 
 def test_bad_input(monkeypatch):

@@ -22,7 +22,7 @@ from mmlight.errors import InputError
 DETECTORS = ('thundernet_snet49_4xb16-375k_coco-320@64', 'mmdet::ssd/ssdlite_mobilenetv2-scratch_8xb24-600e_coco.py@64')
 BROWSERS = ('chromium', 'chromium-headless-shell', 'google-chrome')
 BROWSER = os.environ.get('CHROMIUM') or next(filter(None, map(shutil.which, BROWSERS)), None)
-PLAN = Plan(columns=('fused',), iterations=1, warmup_iterations=0, repeats=1)
+PLAN = Plan(columns=('fused',), iterations=1, warmup_seconds=0, repeats=1)
 
 
 class Page(HTMLParser):
@@ -145,6 +145,20 @@ def test_a_work_dir_gives_metric_and_curves(tmp_path, monkeypatch):
     assert [(curve['key'], curve['steps'], curve['values']) for curve in curves] == [
         ('loss', [1, 2], [2.0, 1.0]),
         ('bbox_mAP', [1, 2], [0.2, 0.15]),
+    ]
+
+
+def test_a_config_and_two_trainings_of_it(tmp_path, monkeypatch):
+    source = report.parse('thundernet_snet49_sample')[0]
+    for name in ('first', 'second'):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / source.name).write_text(f'_base_ = {str(source)!r}\n')
+    monkeypatch.setattr('mmlight.analysis.complexity.evaluated_shape', lambda config: (64, 64))
+    plan = Plan(columns=('fused',), parts=('net',), iterations=1, warmup_seconds=0, repeats=1)
+    works = [tmp_path / 'first', tmp_path / 'second']
+    entries = make_report(['thundernet_snet49_sample@64'], tmp_path / 'out', works, plan=plan)
+    assert [entry.row.name for entry in entries] == [
+        f'thundernet_snet49_sample ({label})' for label in ('64 x 64', 'first', 'second')
     ]
 
 

@@ -12,7 +12,17 @@ from torch import nn
 
 from mmlight.deployment.export import export, write
 from mmlight.deployment.graphs import DetectorGraph, Normalize, SegmentorGraph
-from mmlight.deployment.verification import Agreement, _match, first_difference, random_images, real_images, verify
+from mmlight.deployment.verification import (
+    Agreement,
+    _match,
+    _of_batch,
+    _other_size,
+    first_difference,
+    open_session,
+    random_images,
+    real_images,
+    verify,
+)
 from mmlight.engine.config import load_config
 from mmlight.errors import InputError
 
@@ -20,6 +30,7 @@ from mmlight.errors import InputError
 FAMILIES = {
     'dfanet_a_sample': ([128], ['batch', 'size']),
     'efficientdet_d0_sample': ([128], ['batch']),
+    'faster-rcnn_r18_sample': ([160], ['size']),  # of CR-NAS
     'light-head-rcnn_xception-s_sample': ([160], ['size']),
     'light-head-rcnn_mobilenet-v2-x0.25_8xb2-125k_coco': ([160], []),
     'light-head-rcnn_shufflenet-v2-x0.5_8xb2-125k_coco': ([160], []),
@@ -129,6 +140,29 @@ def test_the_first_part_that_differs_is_named(thundernet, monkeypatch):
     assert difference > 0.5
 
 
+def test_images_of_a_batch_are_compared_with_the_network(bisenet):
+    session, shown = open_session(bisenet.file), random_images((96, 128), 2)
+    assert _of_batch(session, bisenet, shown) == []
+    changed = copy.copy(bisenet)
+    object.__setattr__(changed, 'model', copy.deepcopy(bisenet.model))
+    with torch.no_grad():
+        changed.model.decode_head.conv_seg.bias[0] += 0.5
+    (fault,) = _of_batch(session, changed, shown)
+    assert fault.startswith('in a batch of 2 ')
+    assert fault.endswith('of the labels are equal (needed 99.9%)')
+
+
+def test_a_fixed_batch_is_told(thundernet):
+    with pytest.raises(InputError, match='--dynamic batch: FasterRCNN cannot have it, 2 images do not run'):
+        _of_batch(open_session(thundernet.file), thundernet, random_images((128, 160), 2))
+
+
+def test_other_sizes():
+    assert _other_size((128, 160), 32) == (160, 128)
+    assert _other_size((128, 160), 1) == (161, 127)
+    assert _other_size((512, 512), 512) == (1024, 512)
+
+
 def test_matching():
     boxes = np.array([[0, 0, 10, 10], [20, 20, 40, 40]], np.float32)
     theirs = boxes, np.array([0.9, 0.5]), np.array([1, 2])
@@ -141,7 +175,7 @@ def test_matching():
         return found
 
     same = agreement(boxes[::-1], [0.5, 0.9], [2, 1])  # in another order
-    assert (same.box, same.score, same.unmatched) == (0, 0, 0)
+    assert (same.box, same.score, same.unmatched, same.certain) == (0, 0, 0, 2)
     assert same.faults() == []
     moved = agreement(boxes + 0.75, [0.9, 0.5], [1, 2])
     assert moved.faults() == ['boxes differ by 0.75 pixels (allowed 0.5)']
@@ -151,7 +185,7 @@ def test_matching():
     assert agreement(boxes, [0.9, 0.0], [1, -1]).unmatched == 1
     full = Agreement(detections=0)  # another box of nearly the same score has the last place of a full list
     _match(full, theirs, (np.array([[0, 0, 10, 10], [22, 22, 42, 42]]), np.array([0.9, 0.5002]), theirs[2]), 0.01)
-    assert (full.unmatched, full.box) == (0, 0)
+    assert (full.unmatched, full.box, full.certain) == (0, 0, 1)
     assert agreement(boxes, [0.898, 0.5], [1, 2]).faults() == ['scores differ by 0.002 (allowed 0.001)']
 
 
@@ -219,6 +253,11 @@ def test_sliding_windows_are_refused(bisenet):
     model.test_cfg = type(bisenet.model.test_cfg)(mode='slide', crop_size=(64, 64), stride=(32, 32))
     with pytest.raises(InputError, match=r"test_cfg.mode: 'slide' cannot be exported"):
         SegmentorGraph(model)
+
+
+def test_a_folder_in_the_files_place(tmp_path):
+    with pytest.raises(InputError, match='is a folder; must be a file'):
+        export('thundernet_snet49_sample', out=tmp_path)
 
 
 def test_missing_package(monkeypatch, tmp_path):

@@ -42,7 +42,7 @@ def test_labels_in_integers(bisenet, config, tmp_path):
 def test_empty_calibration(config, tmp_path):
     with pytest.raises(InputError, match='calibration: no images'):
         quantize('any.onnx', tmp_path / 'x.onnx', [])
-    with pytest.raises(InputError, match='--calibration 0: must be 1 or more'):
+    with pytest.raises(InputError, match='--int8 0: must be 1 or more'):
         calibration_images(config, 0)
     for file in Path('data/sample/leftImg8bit/train').rglob('*.png'):
         file.unlink()

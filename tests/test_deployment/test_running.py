@@ -83,14 +83,42 @@ def test_labels_without_torch(bisenet, packages, tmp_path):
     assert sum(row['share'].values()) == pytest.approx(1, abs=1e-3)
 
 
+def test_images_of_all_kinds_without_torch(thundernet, packages, tmp_path):
+    """Grey, with transparency, 16 bits, turned by its EXIF data, a line of one pixel."""
+    picture = images()[0][:48, :64]
+    folder = tmp_path / 'images'
+    folder.mkdir()
+    cv2.imwrite(str(folder / 'a_grey.png'), picture[..., 0])
+    cv2.imwrite(str(folder / 'b_alpha.png'), cv2.cvtColor(picture, cv2.COLOR_BGR2BGRA))
+    cv2.imwrite(str(folder / 'c_deep.png'), picture.astype(np.uint16) * 257)
+    exif = b'Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0'  # orientation 6: a quarter
+    data = cv2.imencode('.jpg', picture)[1].tobytes()
+    (folder / 'd_turned.jpg').write_bytes(data[:2] + b'\xff\xe1' + (len(exif) + 2).to_bytes(2, 'big') + exif + data[2:])
+    cv2.imwrite(str(folder / 'e_line.png'), np.zeros((1, 900, 3), np.uint8))
+    model = onnx.load(thundernet.file)
+    about = dict(thundernet.description, keep_ratio=True)
+    onnx.helper.set_model_props(model, {'mmlight': json.dumps(about)})
+    onnx.save(model, tmp_path / 'x.onnx')
+    done = alone(packages, tmp_path / 'x.onnx', folder, '--out', tmp_path / 'out')
+    assert done.returncode == 0, done.stderr
+    content = json.loads((tmp_path / 'out/predictions.json').read_text())
+    assert content['failed'] == []
+    assert [(row['width'], row['height']) for row in content['images']] == [(64, 48)] * 3 + [(48, 64), (900, 1)]
+    assert cv2.imread(str(tmp_path / 'out' / content['images'][3]['picture'])).shape == (64, 48, 3)
+    done = alone(packages, tmp_path / 'x.onnx', folder, '--out', tmp_path / 'x.onnx')
+    assert done.stderr == f'error: --out {tmp_path / "x.onnx"}: cannot be created (Not a directory)\n'
+
+
 @pytest.mark.long
 @pytest.mark.parametrize('name', FAMILIES)
 def test_families_without_torch(name, packages, tmp_path):
     shape, dynamic = FAMILIES[name]
     exported = export(name, None, tmp_path / 'x.onnx', shape, dynamic)
     cv2.imwrite(str(tmp_path / 'street.png'), images()[0])
-    done = alone(packages, exported.file, tmp_path / 'street.png', '--out', tmp_path / 'out')
+    done = alone(packages, exported.file, tmp_path / 'street.png', '--out', tmp_path / 'out', '--score-thr', 0)
     assert done.returncode == 0, done.stderr
+    (row,) = json.loads((tmp_path / 'out/predictions.json').read_text())['images']
+    assert row.get('detections') or row['share']
 
 
 @pytest.mark.parametrize(

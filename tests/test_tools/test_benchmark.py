@@ -5,8 +5,9 @@ import json
 import pytest
 import torch
 
-from mmlight.analysis.benchmark import peak_memory
+from mmlight.analysis.benchmark import Plan, benchmark, peak_memory
 from mmlight.analysis.complexity import measure
+from mmlight.analysis.latency import measure_latency
 
 DETECTOR = 'thundernet_snet49_sample'
 SEGMENTOR = 'mmseg::bisenetv1/bisenetv1_r18-d32_4xb4-160k_cityscapes-1024x1024.py'
@@ -68,12 +69,53 @@ def test_what_a_network_cannot_have_is_told(run):
     assert '* no onnx e2e: onnx: the second stage takes one image (thundernet_snet49_sample)' in out
 
 
+@pytest.mark.long
+@pytest.mark.parametrize(
+    'config',
+    [
+        'mmdet::cascade_rcnn/cascade-rcnn_r50_fpn_1x_coco.py',
+        'mmdet::detr/detr_r18_8xb2-500e_coco.py',
+        'mmseg::ocrnet/ocrnet_hr18s_4xb2-40k_cityscapes-512x1024.py',
+    ],
+)
+def test_heads_in_a_row_and_heads_of_queries(config):
+    (row,) = benchmark([f'{config}@64'], Plan(columns=('fused',), iterations=1, repeats=1, warmup_seconds=0))
+    assert row.folded
+    assert row.missing == {}
+    assert set(row.latency[1][1]['fused']) == {'net', 'e2e'}
+
+
+def test_sizes_and_batches_that_only_some_can_have(run, tmp_path):
+    """One config at two sizes; a batch that nothing can be measured with leaves the other batch's figures."""
+    arguments = ['--batch', 1, 2, '--columns', 'onnx', '--parts', 'e2e', '--json', tmp_path / 'x.json']
+    code, _, _ = run('benchmark.py', f'{DETECTOR}@64', f'{DETECTOR}@64x96', *QUICK, *arguments)
+    assert code == 0
+    rows = json.loads((tmp_path / 'x.json').read_text())['rows']
+    assert [(row['name'], row['shape']) for row in rows] == [(DETECTOR, [64, 64]), (DETECTOR, [64, 96])]
+    assert [list(row['latency']['1']) for row in rows] == [['1'], ['1']]
+
+
+def test_warm_up_lasts_as_long_as_asked(monkeypatch):
+    """Also of a network that is called fifty times in less."""
+    found = []
+    monkeypatch.setattr(
+        'mmlight.analysis.benchmark.measure_latency',
+        lambda *args, **kw: found.append(measure_latency(*args, **kw)) or found[-1],
+    )
+    benchmark(
+        [f'{SEGMENTOR}@64'], Plan(columns=('fused',), parts=('net',), iterations=1, repeats=1, warmup_seconds=0.5)
+    )
+    warm, measured = ((next(iter(times.values()))) for times in found)
+    assert warm.mean * warm.repeats[0].calls > 0.9 * 500
+    assert measured.repeats[0].calls == 1
+
+
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
         (['gone_config'], 'error: config gone_config: neither a file'),
         ([f'{DETECTOR}@x'], "size 'x'; must be HEIGHTxWIDTH"),
-        ([DETECTOR, DETECTOR], f'error: configs: {DETECTOR} is given twice'),
+        ([f'{DETECTOR}@64', f'{DETECTOR}@64'], f'error: configs: {DETECTOR} is given twice'),
         ([DETECTOR, '--columns', 'fast'], 'error: --columns fast: allowed are eager, fused'),
         ([DETECTOR, '--columns', 'fp16'], 'error: --columns fp16: needs a GPU, this run is on the cpu'),
         ([DETECTOR, '--columns', 'cuda-graph'], 'error: --columns cuda-graph: needs a GPU'),

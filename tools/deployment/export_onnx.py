@@ -65,7 +65,7 @@ def main() -> None:
     exported = export(cfg, args.checkpoint, args.out, args.shape, args.dynamic, args.opset, logits)
     try:
         agreement = verify(exported, images)
-    except InputError:
+    except BaseException:  # an interruption as well: what stays has been verified
         exported.file.unlink()
         raise
     about = exported.description

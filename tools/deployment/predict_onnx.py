@@ -66,7 +66,7 @@ class Network:
             ratio = min(max(inner) / max(height, width), min(inner) / min(height, width))
             if fixed:  # a portrait in a landscape
                 ratio = min(ratio, about['size'][0] / height, about['size'][1] / width)
-            inner = int(height * ratio + 0.5), int(width * ratio + 0.5)
+            inner = max(int(height * ratio + 0.5), 1), max(int(width * ratio + 0.5), 1)
         outer = about['size'] if fixed else [-(-side // about['divisor']) * about['divisor'] for side in inner]
         canvas = np.empty((*outer, 3), np.float32)
         canvas[:] = about['pad']
@@ -147,7 +147,10 @@ def main() -> None:
     parser.add_argument('--threads', type=int, default=0, help="of the CPU (default: onnxruntime's choice)")
     args = parser.parse_args()
     network, files = Network(args.file, args.threads), find_images(args.images)
-    (args.out / 'pictures').mkdir(parents=True, exist_ok=True)
+    try:
+        (args.out / 'pictures').mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f'--out {args.out}: cannot be created ({error.strerror})') from error
     entries, failed, seconds = [], [], []
     for number, file in enumerate(files):
         image = cv2.imread(str(file))
