@@ -30,6 +30,7 @@ NETWORKS = (
     'efficientdet_d0_8xb16-crop512-300e_coco',
     'retinanet_mobilenet-v2_nasfpnlite-3x48_8xb8-crop320-50e_coco',
     'retinanet_spinenet-mobile-49_8xb32-crop384-500e_coco',
+    'faster-rcnn_scr-mobilenet-v2_8xb2-12e_coco@320',
     'mmdet::ssd/ssdlite_mobilenetv2-scratch_8xb24-600e_coco.py@320',
     'mmdet::yolox/yolox_tiny_8xb8-300e_coco.py@416',
     'mmdet::rtmdet/rtmdet_tiny_8xb32-300e_coco.py@320',
@@ -45,7 +46,8 @@ INTRODUCTION = """# Benchmark
 
 Written by `{command}` on {date}. Every network has random weights; nothing was trained, and milliseconds say nothing
 about accuracy: `tools/analysis_tools/compare.py` puts both side by side. Measured as
-`tools/analysis_tools/benchmark.py` does; suppression is hard and finds more candidates than with trained weights.
+`tools/analysis_tools/benchmark.py` does, but for {seconds} s in each of three repeats instead of 6 s, so that all fit into
+one run; suppression is hard and finds more candidates than with trained weights.
 """
 
 
@@ -80,7 +82,7 @@ def main() -> None:
         pairs = compare_pairs(args.pairs, args.threads, args.seconds) if args.pairs and on_cpu else []
         rows, on = benchmark(args.configs or NETWORKS, plan), environment(args.device)
     command = ' '.join(['python tools/analysis_tools/write_benchmark.py', *sys.argv[1:]])
-    text = INTRODUCTION.format(command=command, date=datetime.date.today().isoformat())
+    text = INTRODUCTION.format(command=command, date=datetime.date.today().isoformat(), seconds=args.seconds)
     if pairs:
         text += f'\n## Beside public implementations, same weights\n\n{pairs_markdown(pairs)}\n'
     text += f'\n## All families\n\n{markdown(rows, plan, on)}\n'
