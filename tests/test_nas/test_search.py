@@ -14,7 +14,8 @@ from mmlight.errors import InputError
 from mmlight.graphs import FeatureGraph
 from mmlight.nas import search
 from mmlight.nas.export import export
-from mmlight.nas.objectives import ProxyTraining, last_metrics
+from mmlight.nas.log import TrialLog
+from mmlight.nas.objectives import ProxyTraining, count, last_metrics
 from mmlight.nas.report import write
 from mmlight.nas.retrain import Row, compare, markdown
 from mmlight.nas.search import make_space
@@ -223,6 +224,37 @@ def test_the_proxy_is_kept(finished):
     assert 'search' not in load_config(finished / 'best.py')
     with pytest.raises(InputError, match='--rank 99: the search has 2 evaluated networks, the first is 0'):
         export(finished, finished / 'best.py', rank=99)
+
+
+def one_trial(folder: Path, name: str) -> Path:
+    """A search with a shipped config that has evaluated one network."""
+    cfg = search.load_search(name)
+    cfg.search.objective.pop('config')
+    folder.mkdir()
+    cfg.dump(folder / 'search.py')
+    space = make_space(cfg)
+    log, choices = TrialLog(folder / 'trials.jsonl', {}), space.sample(random.Random(0))
+    log.append(dict(event='issued', trial=0, generation=0, choices=choices, key=space.key(choices)))
+    log.append(dict(event='done', trial=0, metrics=dict(reward=0.5)))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ('name', 'part', 'expected', 'head'),
+    [
+        ('spinenet_proxy_512_coco', 'backbone', dict(block_repeats=2, endpoint_channels=8), (8, 8)),
+        ('nasnet_fpn_retinanet_512_coco', 'backbone', dict(num_cells=2, channels=8), (64, 64)),
+        ('nas-fpn_r10_retinanet_512_coco', 'neck', dict(stack_times=2, out_channels=8), (8, 8)),
+    ],
+)
+def test_growing_after_the_search(tmp_path, name, part, expected, head):
+    export(one_trial(tmp_path / 'run', name), tmp_path / 'best.py', stack=2, width=8)
+    cfg = load_config(tmp_path / 'best.py')
+    assert {key: cfg.model[part][key] for key in expected} == expected
+    assert (cfg.model.bbox_head.in_channels, cfg.model.bbox_head.feat_channels) == head
+    assert count(cfg, (128, 128))[0] > 0  # it runs: all channels fit
+    with pytest.raises(InputError, match='--width: must be at least 1, got 0'):
+        export(tmp_path / 'run', tmp_path / 'best.py', width=0)
 
 
 @pytest.mark.parametrize(
