@@ -39,8 +39,10 @@ def open_search(work_dir: str | os.PathLike) -> tuple[Config, SearchSpace, Trial
     path = work_dir / 'trials.jsonl'
     if not path.is_file() or not (work_dir / 'search.py').is_file():
         raise InputError(f'WORK_DIR {work_dir}: holds no search (trials.jsonl and search.py)')
-    cfg = load_search(work_dir / 'search.py')
-    return cfg, make_space(cfg), TrialLog(path)
+    cfg, log = load_search(work_dir / 'search.py'), TrialLog(path)
+    if not log.events:
+        raise InputError(f'WORK_DIR {work_dir}: its trials.jsonl is empty')
+    return cfg, make_space(cfg), log
 
 
 def ranked(log: TrialLog) -> list[Trial]:
@@ -93,7 +95,7 @@ def export(
         The trial.
 
     Raises:
-        InputError: for a rank that there is not, a config that the network does not fit, and one that cannot be grown so.
+        InputError: for a rank that there is not, and a config that the network does not fit or that cannot grow so.
     """
     search, space, log = open_search(work_dir)
     trial = trial_of_rank(log, rank)

@@ -4,6 +4,7 @@ import os
 from contextlib import ExitStack
 from pathlib import Path
 
+from mmlight.errors import InputError
 from mmlight.graphs import FeatureGraph
 from mmlight.nas.driver import Trial, read_trials
 from mmlight.nas.export import open_search, ranked
@@ -47,8 +48,10 @@ def write(
         The Markdown file.
 
     Raises:
-        InputError: where ``work_dir`` holds no search.
+        InputError: where ``work_dir`` holds no search, and for ``latency`` without a ``shape``.
     """
+    if latency and shape is None:
+        raise InputError('--latency: needs --shape, the image for which it is measured')
     search, space, log = open_search(work_dir)
     out = Path(out or Path(work_dir) / 'report')
     out.mkdir(parents=True, exist_ok=True)
@@ -108,8 +111,8 @@ def _plot_curves(log, trials: list[Trial], path: Path) -> None:
     for index, reward in known:
         top = reward if top is None else max(top, reward)
         best.append((index, top))
-    axes[0].plot(*zip(*known, strict=True), '.', color='0.7', label='sampled')
-    axes[0].plot(*zip(*best, strict=True), color='tab:blue', label='best so far')
+    axes[0].plot([i for i, _ in known], [reward for _, reward in known], '.', color='0.7', label='sampled')
+    axes[0].plot([i for i, _ in best], [reward for _, reward in best], color='tab:blue', label='best so far')
     axes[0].set(xlabel='sampled network', ylabel='reward')
     axes[0].legend()
     sampled = [event['sampled'] for event in generations]

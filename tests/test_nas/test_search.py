@@ -1,5 +1,6 @@
 """A search as a user runs it: config, search, report, export, training of what was found."""
 
+import json
 import random
 import runpy
 import subprocess
@@ -15,10 +16,11 @@ from mmlight.graphs import FeatureGraph
 from mmlight.nas import search
 from mmlight.nas.export import export
 from mmlight.nas.log import TrialLog
-from mmlight.nas.objectives import ProxyTraining, count, last_metrics
+from mmlight.nas.objectives import MACs, ProxyTraining, count, last_metrics, train
 from mmlight.nas.report import write
 from mmlight.nas.retrain import Row, compare, markdown
 from mmlight.nas.search import make_space
+from mmlight.nas.spaces import NASFPNSpace
 
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / 'configs' / 'nas' / 'nas-fpn_shufflenet-v2_sample.py'
@@ -101,6 +103,29 @@ def test_too_large_is_not_trained(tmp_path):
     assert not (tmp_path / 'training').exists()
 
 
+@pytest.mark.long
+def test_a_training_that_still_runs_is_waited_for(tmp_path):
+    """Its driver was killed; the training has the log open, and with it the lock."""
+    config = tmp_path / 'config.py'
+    config.write_text('model = 1\n')
+    with open(tmp_path / 'training.log', 'a') as log:
+        fcntl = pytest.importorskip('fcntl')
+        fcntl.flock(log, fcntl.LOCK_EX)
+        orphan = subprocess.Popen(['sleep', '2'], stdout=log)
+    with pytest.raises(InputError, match='trial'):  # it is no config
+        train(config, tmp_path / 'training')
+    assert orphan.poll() == 0
+
+
+def test_reward_of_multiply_adds():
+    objective = MACs(NASFPNSpace(), str(CONFIG), 1e6, (128, 128))
+    choices = objective.space.sample(random.Random(0))
+    found = objective(choices, Path())
+    assert found['reward'] == pytest.approx(1e6 / found['macs'])
+    objective.target = 2 * found['macs']
+    assert objective(choices, Path())['reward'] == pytest.approx(0.5)
+
+
 def test_rewards():
     """MnasNet, arXiv 1807.11626, Sec. 3: the reward shrinks by (fact / target) ** -0.07 above the target."""
     metrics = {'coco/bbox_mAP': 0.4, 'coco/bbox_mAP_50': 0.6}
@@ -151,6 +176,7 @@ def test_infinite_loss(tmp_path):
     ('options', 'message'),
     [
         (dict(limits=dict(watts=3)), "limits, target and against must be of parameters, macs, latency, got 'watts'"),
+        (dict(target=dict(macs=0)), 'macs must be a number above 0, got 0'),
         (dict(target=dict(macs=1e6, latency=3)), 'target must be one, got macs, latency'),
     ],
 )
@@ -222,6 +248,8 @@ def test_the_proxy_is_kept(finished):
     (finished.parent / 'macs.py').unlink()
     export(finished, finished / 'best.py')
     assert 'search' not in load_config(finished / 'best.py')
+    with pytest.raises(InputError, match='--latency: needs --shape'):
+        write(finished, latency=True)
     with pytest.raises(InputError, match='--rank 99: the search has 2 evaluated networks, the first is 0'):
         export(finished, finished / 'best.py', rank=99)
 
@@ -237,6 +265,16 @@ def one_trial(folder: Path, name: str) -> Path:
     log.append(dict(event='issued', trial=0, generation=0, choices=choices, key=space.key(choices)))
     log.append(dict(event='done', trial=0, metrics=dict(reward=0.5)))
     return folder
+
+
+def test_report_of_a_search_that_has_just_begun(tmp_path):
+    log = one_trial(tmp_path / 'run', 'nas-fpn_shufflenet-v2_sample') / 'trials.jsonl'
+    first = dict(event='search', sampler=dict(type='RandomSampler'), seed=0)
+    log.write_text(json.dumps(first) + '\n')
+    assert 'No network was evaluated.' in write(tmp_path / 'run').read_text()
+    log.write_text('')
+    with pytest.raises(InputError, match=r'its trials.jsonl is empty'):
+        write(tmp_path / 'run')
 
 
 @pytest.mark.parametrize(
@@ -262,6 +300,9 @@ def test_growing_after_the_search(tmp_path, name, part, expected, head):
     [
         (dict(space=dict(type='Hyperspace')), r"search.space.type: must be one of NASFPNSpace, .*, got 'Hyperspace'"),
         (dict(sampler=dict(type='RNNController', speed=3)), r"config key search.sampler: .* unexpected .* 'speed'"),
+        (dict(space='NASFPNSpace'), "search.space: must be a dict with a type, got 'NASFPNSpace'"),
+        (dict(objective=dict(type='MACs', target=0, shape=(64, 64))), 'MACs: target must be a number above 0, got 0'),
+        (dict(objective=dict(type='MACs', target=1e6, shape=64)), 'MACs: shape must be height and width'),
         (dict(colour='red'), "`search` has the unknown key 'colour'"),
         (
             dict(sampler=dict(type='OptunaSampler', sampler='NSGAIISampler', directions=('maximize', 'minimize'))),
