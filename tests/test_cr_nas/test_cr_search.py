@@ -304,6 +304,7 @@ def test_resumed_training_takes_the_same_paths(split, tmp_path):
 @pytest.mark.parametrize(('options', 'message'), [
     (dict(budget=14), r'budget 14 has no allocation, the nearest budgets are 9 and 10'),
     (dict(max_params=10), r'max_params 10 leaves no allocation, the least is'),
+    (dict(recalibration=-1), r'recalibration must be an integer of at least 0, got -1'),
     (dict(num_images=0), r'num_images must be an integer of at least 1, got 0'),
     (dict(targets=['faster-rcnn_r19_sample']), r'config faster-rcnn_r19_sample: neither a file nor'),
     (dict(targets=['thundernet_snet49_sample']), r'its backbone must be a mmlight.CR... with stage_blocks, got'),

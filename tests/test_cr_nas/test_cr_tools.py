@@ -54,6 +54,8 @@ def test_fields_of_a_convolution():
     assert theoretical(CRMobileNetV2()) == {}
     with pytest.raises(InputError, match=r'size: must be a multiple of 32 and of the cell \(8\), 64 at least, got 100'):
         effective_fields(network, size=100)
+    with pytest.raises(InputError, match='samples and cell: must be at least 1, got 0 and 8'):
+        effective_fields(network, size=64, samples=0)
 
 
 @pytest.mark.parametrize(('depth', 'blocks'), [(18, (2, 3, 2, 4)), (50, (3, 5, 7, 3))])

@@ -93,7 +93,8 @@ def test_ten_thousand_samples(space):
     for _ in range(10_000):
         choices = space.sample(rng)
         assert all(space.mask(choices[:step])[choice] for step, choice in enumerate(choices))
-        space.encode(space.decode(choices))
+        network = space.decode(choices)
+        assert space.decode(space.encode(network)) == network
 
 
 def test_every_sampled_graph_can_be_drawn(tmp_path):
@@ -121,6 +122,14 @@ def test_rejecting_dead_blocks():
         assert rejected == dead
         outcomes.add(dead)
     assert outcomes == {True, False}
+
+
+def test_the_order_of_a_block_s_operations_makes_no_other_network():
+    space = SPACES['NASNet']
+    first = space.sample(random.Random(0))
+    a, b, op_a, op_b = first[:4]
+    assert space.key((b, a, op_b, op_a, *first[4:])) == space.key(first)
+    assert space.key((b, a, op_a, (op_b + 1) % 13, *first[4:])) != space.key(first)
 
 
 def test_permutation_mask():
