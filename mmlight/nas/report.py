@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mmlight.errors import InputError
 from mmlight.graphs import FeatureGraph
+from mmlight.graphs.cells import Cells
 from mmlight.nas.driver import Trial, read_trials
 from mmlight.nas.export import open_search, ranked
 from mmlight.nas.objectives import count, network_config
@@ -125,10 +126,15 @@ def _plot_curves(log, trials: list[Trial], path: Path) -> None:
 
 
 def _draw(space, best: list[Trial], path: Path, limit: int = 6) -> bool:
+    from mmlight.graphs.cell_drawing import draw_cells
     from mmlight.graphs.drawing import draw
 
     steps = best if len(best) <= limit else [best[i * (len(best) - 1) // (limit - 1)] for i in range(limit)]
-    graphs = {f'trial {t.number}: {t.reward:.3f}': graph_of(space.decode(t.choices)) for t in steps}
+    networks = {f'trial {t.number}: {t.reward:.3f}': space.decode(t.choices) for t in steps}
+    if networks and all(isinstance(network, Cells) for network in networks.values()):
+        draw_cells(networks, path)
+        return True
+    graphs = {title: graph_of(network) for title, network in networks.items()}
     if not graphs or any(graph is None for graph in graphs.values()):
         return False
     draw(graphs, path, per_row=3)

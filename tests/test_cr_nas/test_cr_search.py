@@ -24,6 +24,7 @@ from mmlight.nas.log import TrialLog
 from mmlight.nas.one_shot import PathSamplingHook, greedy_beam, recalibrated
 from mmlight.nas.one_shot.checks import check_data
 from mmlight.nas.one_shot.coco_metric import ExactCocoMetric
+from mmlight.nas.one_shot.paths import check_config
 from mmlight.nas.one_shot.recalibration import training_batches
 from mmlight.nas.one_shot.searchers import evaluations
 
@@ -320,6 +321,11 @@ def test_settings_that_cannot_work_with_a_supernet(stage, tmp_path, monkeypatch,
     for check in (lambda: again(stage, tmp_path), lambda: PathSamplingHook().before_run(stage)):
         with pytest.raises(InputError, match=f'config key {key}: must not be set with a supernet'):
             check()
+
+
+def test_settings_of_the_wrapper():
+    with pytest.raises(InputError, match=r'config key model_wrapper_cfg.detect_anomalous_params: must not be set'):
+        check_config(Config(dict(model_wrapper_cfg=dict(detect_anomalous_params=True))))
 
 
 def test_metric_that_is_not_there(stage, tmp_path):

@@ -1,6 +1,5 @@
 """A search as a user runs it: config, search, report, export, training of what was found."""
 
-import json
 import random
 import runpy
 import subprocess
@@ -261,16 +260,22 @@ def one_trial(folder: Path, name: str) -> Path:
     folder.mkdir()
     cfg.dump(folder / 'search.py')
     space = make_space(cfg)
-    log, choices = TrialLog(folder / 'trials.jsonl', {}), space.sample(random.Random(0))
+    header = dict(sampler=dict(type='RandomSampler'), seed=0)
+    log, choices = TrialLog(folder / 'trials.jsonl', header), space.sample(random.Random(0))
     log.append(dict(event='issued', trial=0, generation=0, choices=choices, key=space.key(choices)))
     log.append(dict(event='done', trial=0, metrics=dict(reward=0.5)))
     return folder
 
 
+def test_report_shows_cells(tmp_path):
+    one_trial(tmp_path / 'run', 'nasnet_fpn_retinanet_512_coco')
+    assert '![graphs](graphs.png)' in write(tmp_path / 'run').read_text()
+    assert (tmp_path / 'run' / 'report' / 'graphs.png').stat().st_size > 5000
+
+
 def test_report_of_a_search_that_has_just_begun(tmp_path):
     log = one_trial(tmp_path / 'run', 'nas-fpn_shufflenet-v2_sample') / 'trials.jsonl'
-    first = dict(event='search', sampler=dict(type='RandomSampler'), seed=0)
-    log.write_text(json.dumps(first) + '\n')
+    log.write_text(log.read_text().splitlines()[0] + '\n')
     assert 'No network was evaluated.' in write(tmp_path / 'run').read_text()
     log.write_text('')
     with pytest.raises(InputError, match=r'its trials.jsonl is empty'):

@@ -8,6 +8,7 @@ from mmengine.config import Config
 from mmlight.errors import InputError
 from mmlight.graphs import drawing
 from mmlight.graphs.builders import nas_fpn
+from mmlight.graphs.cell_drawing import draw_cells
 from mmlight.graphs.cells import NASNET_A
 from mmlight.graphs.scale_permuted import FISH, HOURGLASS, R0_SP53, R23_SP30, SPINENET_49
 from mmlight.nas.benchmarks import PlainSpace
@@ -105,6 +106,15 @@ def test_every_sampled_graph_can_be_drawn(tmp_path):
     for graph in graphs:
         figure = drawing.draw(graph)
         figure.savefig(tmp_path / 'graph.png')
+    cells = {title: SPACES['NASNet'].decode(SPACES['NASNet'].sample(rng)) for title in 'ab'}
+    figure = draw_cells(cells, tmp_path / 'cells.png')
+    for kind, axes in zip(('normal', 'reduction') * 2, figure.axes, strict=True):
+        blocks = getattr(cells['a' if axes in figure.axes[:2] else 'b'], kind)
+        texts = [text.get_text() for text in axes.texts]
+        assert sorted(op.replace('_', ' ') for block in blocks for op in block.ops) == sorted(texts[7:])
+        assert [text.partition('\n')[2] for text in texts[2:7]] == [block.combine for block in blocks]
+    with pytest.raises(InputError, match='no cells were given'):
+        draw_cells({})
 
 
 def test_rejecting_dead_blocks():
