@@ -14,8 +14,10 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('work_dir', help='of the search')
     parser.add_argument('--rank', type=int, default=0, help='0 is the best network, 1 the next, ... (default 0)')
     parser.add_argument('--config', help="config that takes the network; default: the search's proxy")
-    parser.add_argument('--stack', type=int, help='how often a pyramid is repeated')
-    parser.add_argument('--width', type=int, help='channels of a pyramid and its head, or base width of a cell network')
+    parser.add_argument('--stack', type=int, help="how often a pyramid, SpineNet's blocks or normal cells are repeated")
+    parser.add_argument(
+        '--width', type=int, help="channels of a pyramid or SpineNet's outputs and the head, or of cells"
+    )
     parser.add_argument('--out', help='default WORK_DIR/best_RANK.py')
     return parser.parse_args()
 

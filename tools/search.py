@@ -16,7 +16,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--work-dir', help='default work_dirs/<config name>')
     parser.add_argument('--resume', action='store_true', help='go on with the search in the work dir')
     parser.add_argument('--backend', default='local', choices=['inline', 'local', 'ray'])
-    parser.add_argument('--workers', type=int, default=1, help='trials at once (default 1)')
+    parser.add_argument('--workers', type=int, help='trials at once (default 1; on a Ray cluster all it has room for)')
     parser.add_argument('--devices', type=int, nargs='*', default=[], help='GPUs that local workers share out')
     parser.add_argument('--gpus', type=float, default=0, help='that a trial occupies on a Ray cluster (default 0)')
     parser.add_argument('--address', help='of a running Ray cluster; default: one on this machine')
@@ -41,7 +41,7 @@ def main() -> None:
             display.watch,
             display.on_trial,
         )
-    done = [trial for trial in trials if trial.reward is not None]
+    done = [trial for trial in trials if trial.source is not None]
     best = max(done, key=lambda trial: trial.reward, default=None)
     if best is None:
         print('no trial was evaluated', file=sys.stderr)

@@ -58,8 +58,10 @@ def effective_fields(
             running ones.
 
     Raises:
-        InputError: for a size that is no multiple of 32 and of the cell.
+        InputError: for a size that is no multiple of 32 and of the cell, and for less than one sample.
     """
+    if min(samples, cell) < 1:
+        raise InputError(f'samples and cell: must be at least 1, got {samples} and {cell}')
     if size < 64 or size % 32 or size % cell:
         raise InputError(f'size: must be a multiple of 32 and of the cell ({cell}), 64 at least, got {size}')
     network = copy.deepcopy(network)

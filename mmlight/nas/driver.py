@@ -82,7 +82,7 @@ class SearchDriver:
         on_trial: Called with each trial that was evaluated, as they come.
 
     Raises:
-        InputError: for numbers below 1, and for a ``work_dir`` of another search.
+        InputError: for numbers below 1, and for a ``work_dir`` of another search or with parts of one.
     """
 
     def __init__(
@@ -99,7 +99,8 @@ class SearchDriver:
         watch: Callable[[Progress], None] | None = None,
         on_trial: Callable[[Trial], None] | None = None,
     ):
-        for name, value in (('trials', trials), ('batch_size', batch_size)):
+        limits = [] if max_samples is None else [('max_samples', max_samples)]
+        for name, value in (('trials', trials), ('batch_size', batch_size), *limits):
             if not isinstance(value, int) or value < 1:
                 raise InputError(f'search: {name} must be an integer of at least 1, got {value!r}')
         self.space, self.sampler, self.backend = space, sampler, backend
@@ -115,7 +116,12 @@ class SearchDriver:
             'batch_size': batch_size,
             **(identity or {}),
         }
-        self.log = TrialLog(self.work_dir / 'trials.jsonl', header)
+        path = self.work_dir / 'trials.jsonl'
+        left = sorted(self.work_dir.glob('sampler_*.pth')) + sorted(self.work_dir.glob('trials'))
+        if left and not path.exists():  # they would be taken for this search's
+            raise InputError(f'--work-dir {self.work_dir}: holds {left[0].name} of a search whose log is gone; '
+                             'use another folder, or empty it')  # fmt: skip
+        self.log = TrialLog(path, header)
         self.results: dict[str, Trial] = {}
         self.history: list[Trial] = []
         self.generation = 0
@@ -160,8 +166,8 @@ class SearchDriver:
 
     @property
     def best(self) -> Trial | None:
-        """The first trial with the highest reward."""
-        done = [trial for trial in self.history if trial.reward is not None]
+        """The first evaluated trial with the highest reward."""
+        done = [trial for trial in self.history if trial.source is not None]
         return max(done, key=lambda trial: (trial.reward, -trial.number), default=None)
 
     def _seed(self, generation: int) -> int:

@@ -14,6 +14,20 @@ from mmlight.nas.log import TrialLog
 from mmlight.nas.search import load_search, make_space
 from mmlight.nas.spaces import SearchSpace
 
+REPEATS = {
+    'mmlight.NASFPN': 'stack_times',
+    'mmlight.GraphFPN': 'num_cells',
+    'mmlight.SpineNet': 'block_repeats',
+    'mmlight.NASNet': 'num_cells',
+}
+WIDTHS = {
+    'mmlight.NASFPN': 'out_channels',
+    'mmlight.GraphFPN': 'out_channels',
+    'mmlight.SpineNet': 'endpoint_channels',
+    'mmlight.NASNet': 'channels',
+}
+"""What grows a network after the search: arguments of the modules that take one."""
+
 
 def open_search(work_dir: str | os.PathLike) -> tuple[Config, SearchSpace, TrialLog]:
     """Config, space and log of a search.
@@ -25,8 +39,10 @@ def open_search(work_dir: str | os.PathLike) -> tuple[Config, SearchSpace, Trial
     path = work_dir / 'trials.jsonl'
     if not path.is_file() or not (work_dir / 'search.py').is_file():
         raise InputError(f'WORK_DIR {work_dir}: holds no search (trials.jsonl and search.py)')
-    cfg = load_search(work_dir / 'search.py')
-    return cfg, make_space(cfg), TrialLog(path)
+    cfg, log = load_search(work_dir / 'search.py'), TrialLog(path)
+    if not log.events:
+        raise InputError(f'WORK_DIR {work_dir}: its trials.jsonl is empty')
+    return cfg, make_space(cfg), log
 
 
 def ranked(log: TrialLog) -> list[Trial]:
@@ -72,35 +88,40 @@ def export(
         out: File to write.
         rank: 0 for the best.
         config: Config that takes the network; by default the proxy's.
-        stack: How often a pyramid is repeated (growing after the search).
-        width: Channels of a pyramid and of the head that reads it, or of a cell network.
+        stack: How often a pyramid, SpineNet's blocks or the normal cells are repeated (growing after the search).
+        width: Channels of a pyramid or of SpineNet's outputs, and of the head that reads them, or of a cell network.
 
     Returns:
         The trial.
 
     Raises:
-        InputError: for a rank that there is not, and for a config that the network does not fit.
+        InputError: for a rank that there is not, and a config that the network does not fit or that cannot grow so.
     """
     search, space, log = open_search(work_dir)
     trial = trial_of_rank(log, rank)
     cfg = load_config(config or search.search.objective.config)
     cfg.pop('search', None)
-    space.apply(space.decode(trial.choices), cfg)
+    network = space.decode(trial.choices)
+    space.apply(network, cfg)
     if stack is not None:
-        _set(cfg, 'stack', stack, 'neck', ('stack_times', 'num_cells'))
+        _set(cfg, space.part, 'stack', stack, REPEATS)
     if width is not None:
-        part = 'neck' if cfg.model.get('neck', {}).get('graph') else 'backbone'
-        _set(cfg, 'width', width, part, ('out_channels', 'channels', 'endpoint_channels'))
-        if part == 'neck' or 'endpoint_channels' in cfg.model.backbone:
+        _set(cfg, space.part, 'width', width, WIDTHS)
+        if cfg.model.backbone.type == 'mmlight.NASNet':  # what the neck reads has changed
+            space.apply(network, cfg)
+        elif 'bbox_head' not in cfg.model:
+            raise InputError('--width: model has no bbox_head that could get it; set the width in the config')
+        else:
             for key in {'in_channels', 'feat_channels'} & set(cfg.model.bbox_head):
                 cfg.model.bbox_head[key] = width
     AtomicBackend().put(cfg.pretty_text.encode(), out)
     return trial
 
 
-def _set(cfg: Config, option: str, value: int, part: str, keys: tuple[str, ...]) -> None:
-    settings = cfg.model.get(part) or {}
-    key = next((key for key in keys if key in settings), None)
-    if key is None:
-        raise InputError(f'--{option}: model.{part} of the config has none of {", ".join(keys)}')
-    settings[key] = value
+def _set(cfg: Config, part: str, option: str, value: int, keys: dict[str, str]) -> None:
+    settings = cfg.model[part]
+    if settings.type not in keys:
+        raise InputError(f'--{option}: model.{part} must be one of {", ".join(keys)}, got {settings.type}')
+    if value < 1:
+        raise InputError(f'--{option}: must be at least 1, got {value}')
+    settings[keys[settings.type]] = value

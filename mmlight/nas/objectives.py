@@ -1,5 +1,6 @@
 """What a network is worth: by its multiply-adds alone, or by a proxy training."""
 
+import contextlib
 import json
 import math
 import os
@@ -16,6 +17,11 @@ from mmlight.errors import InputError
 from mmlight.nas.backends.base import Retry
 from mmlight.nas.samplers.base import Choices
 from mmlight.nas.spaces import SearchSpace
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
 
 
 def network_config(space: SearchSpace, choices: Choices, config: str | os.PathLike, options: dict | None = None):
@@ -60,15 +66,32 @@ FACTS = ('parameters', 'macs', 'latency')
 """What is known of a network without training it: counts, and milliseconds measured where the trial runs."""
 
 
+def check_positive(name: str, value: object) -> None:
+    """Refuse what is no number above 0."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
+        raise InputError(f'{name} must be a number above 0, got {value!r}')
+
+
+def check_shape(name: str, shape: object) -> None:
+    """Refuse what is no height and width."""
+    pair = isinstance(shape, (list, tuple)) and len(shape) == 2
+    if not pair or any(not isinstance(side, int) or side < 1 for side in shape):
+        raise InputError(f'{name} must be height and width in pixels, got {shape!r}')
+
+
 @dataclass
 class MACs:
-    """Reward ``-|log(multiply-adds / target)|``: free, for trying a search out.
+    """Reward ``exp(-|log(multiply-adds / target)|)``: free, for trying a search out. It is 1 at the target; an illegal
+    network, with its 0, is below all others.
 
     Attributes:
         space: The space.
         config: Proxy config that takes the space's networks.
         target: Multiply-adds.
         shape: Height and width of the image.
+
+    Raises:
+        InputError: for a target or shape that is not positive.
     """
 
     space: SearchSpace
@@ -78,13 +101,17 @@ class MACs:
 
     num_values = 1
 
+    def __post_init__(self):
+        check_positive('MACs: target', self.target)
+        check_shape('MACs: shape', self.shape)
+
     def check(self) -> None:
         """See :func:`check_fit`."""
         check_fit(self.space, self.config, None, tuple(self.shape))
 
     def __call__(self, choices: Choices, folder: Path) -> dict:
         parameters, macs = count(network_config(self.space, choices, self.config), tuple(self.shape))
-        return {'reward': -abs(math.log(macs / self.target)), 'parameters': parameters, 'macs': macs}
+        return {'reward': min(macs / self.target, self.target / macs), 'parameters': parameters, 'macs': macs}
 
 
 @dataclass
@@ -109,7 +136,8 @@ class ProxyTraining:
         timeout: Seconds after which a training counts as failed.
 
     Raises:
-        InputError: for a fact that there is none, more than one target, and facts without a ``shape``.
+        InputError: for a fact that there is none, a limit or target that is not positive, more than one target, and
+            facts without a ``shape``.
     """
 
     space: SearchSpace
@@ -132,6 +160,10 @@ class ProxyTraining:
             )
         if len(self.target) > 1:
             raise InputError(f'ProxyTraining: target must be one, got {", ".join(self.target)}')
+        for name, value in [*self.limits.items(), *self.target.items()]:
+            check_positive(f'ProxyTraining: {name}', value)
+        if self.shape is not None:
+            check_shape('ProxyTraining: shape', self.shape)
         if wanted and self.shape is None:
             raise InputError(f'ProxyTraining: shape is needed, the image for which {wanted[0]} is counted')
         self.needs_latency = 'latency' in wanted
@@ -193,7 +225,8 @@ class ProxyTraining:
 
 
 def train(config: Path, work_dir: Path, seed: int = 0, timeout: float | None = None) -> dict | None:
-    """Train a config in a process of its own; one that was killed goes on.
+    """Train a config in a process of its own; one that was killed goes on. Where it still runs, because only what had
+    started it was killed, its end is waited for.
 
     Returns:
         Metrics of the last evaluation; None where the loss became infinite.
@@ -206,6 +239,9 @@ def train(config: Path, work_dir: Path, seed: int = 0, timeout: float | None = N
     command += ['--seed', str(seed), '--resume']
     log = config.with_name('training.log')
     with open(log, 'a', encoding='utf-8') as file:
+        if fcntl is not None:
+            with contextlib.suppress(OSError):  # a file system without locks
+                fcntl.flock(file, fcntl.LOCK_EX)  # the training has the file too, and with it the lock
         try:
             code = subprocess.run(command, stdout=file, stderr=file, timeout=timeout).returncode
         except subprocess.TimeoutExpired:

@@ -4,7 +4,9 @@ import os
 from contextlib import ExitStack
 from pathlib import Path
 
+from mmlight.errors import InputError
 from mmlight.graphs import FeatureGraph
+from mmlight.graphs.cells import Cells
 from mmlight.nas.driver import Trial, read_trials
 from mmlight.nas.export import open_search, ranked
 from mmlight.nas.objectives import count, network_config
@@ -47,8 +49,10 @@ def write(
         The Markdown file.
 
     Raises:
-        InputError: where ``work_dir`` holds no search.
+        InputError: where ``work_dir`` holds no search, and for ``latency`` without a ``shape``.
     """
+    if latency and shape is None:
+        raise InputError('--latency: needs --shape, the image for which it is measured')
     search, space, log = open_search(work_dir)
     out = Path(out or Path(work_dir) / 'report')
     out.mkdir(parents=True, exist_ok=True)
@@ -108,8 +112,8 @@ def _plot_curves(log, trials: list[Trial], path: Path) -> None:
     for index, reward in known:
         top = reward if top is None else max(top, reward)
         best.append((index, top))
-    axes[0].plot(*zip(*known, strict=True), '.', color='0.7', label='sampled')
-    axes[0].plot(*zip(*best, strict=True), color='tab:blue', label='best so far')
+    axes[0].plot([i for i, _ in known], [reward for _, reward in known], '.', color='0.7', label='sampled')
+    axes[0].plot([i for i, _ in best], [reward for _, reward in best], color='tab:blue', label='best so far')
     axes[0].set(xlabel='sampled network', ylabel='reward')
     axes[0].legend()
     sampled = [event['sampled'] for event in generations]
@@ -122,10 +126,15 @@ def _plot_curves(log, trials: list[Trial], path: Path) -> None:
 
 
 def _draw(space, best: list[Trial], path: Path, limit: int = 6) -> bool:
+    from mmlight.graphs.cell_drawing import draw_cells
     from mmlight.graphs.drawing import draw
 
     steps = best if len(best) <= limit else [best[i * (len(best) - 1) // (limit - 1)] for i in range(limit)]
-    graphs = {f'trial {t.number}: {t.reward:.3f}': graph_of(space.decode(t.choices)) for t in steps}
+    networks = {f'trial {t.number}: {t.reward:.3f}': space.decode(t.choices) for t in steps}
+    if networks and all(isinstance(network, Cells) for network in networks.values()):
+        draw_cells(networks, path)
+        return True
+    graphs = {title: graph_of(network) for title, network in networks.items()}
     if not graphs or any(graph is None for graph in graphs.values()):
         return False
     draw(graphs, path, per_row=3)

@@ -81,7 +81,9 @@ def compare(
     """
     if unknown := [name for name in graphs if name not in GRAPHS]:
         raise InputError(f'--graphs: must be of {", ".join(GRAPHS)}, got {unknown[0]!r}')
-    found = {f'best of {Path(path).name}': network_of_rank(path) for path in searches}
+    alone = [Path(path).name for path in searches]
+    found = {f'best of {name if alone.count(name) == 1 else path}': network_of_rank(path)
+             for name, path in zip(alone, searches, strict=True)}  # fmt: skip
     search, space, _ = next(iter(found.values()))
     for name, (_, other, _) in found.items():
         if type(other) is not type(space):

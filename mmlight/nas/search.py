@@ -52,6 +52,9 @@ def load_search(path: str | os.PathLike) -> Config:
     unknown = set(search) - {*SECTIONS, 'trials', 'batch_size', 'seed', 'max_samples'}
     if unknown:
         raise InputError(f'config {path}: `search` has the unknown key {sorted(unknown)[0]!r}')
+    for section in SECTIONS:
+        if not isinstance(search[section], dict):
+            raise InputError(f'config key search.{section}: must be a dict with a type, got {search[section]!r}')
     search.objective.setdefault('config', str(path))
     return cfg
 
@@ -66,7 +69,7 @@ def run(
     work_dir: str | os.PathLike,
     resume: bool = False,
     backend: str = 'inline',
-    workers: int = 1,
+    workers: int | None = None,
     devices: tuple[int, ...] = (),
     address: str | None = None,
     gpus: float = 0,

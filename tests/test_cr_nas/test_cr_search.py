@@ -24,6 +24,7 @@ from mmlight.nas.log import TrialLog
 from mmlight.nas.one_shot import PathSamplingHook, greedy_beam, recalibrated
 from mmlight.nas.one_shot.checks import check_data
 from mmlight.nas.one_shot.coco_metric import ExactCocoMetric
+from mmlight.nas.one_shot.paths import check_config
 from mmlight.nas.one_shot.recalibration import training_batches
 from mmlight.nas.one_shot.searchers import evaluations
 
@@ -304,6 +305,7 @@ def test_resumed_training_takes_the_same_paths(split, tmp_path):
 @pytest.mark.parametrize(('options', 'message'), [
     (dict(budget=14), r'budget 14 has no allocation, the nearest budgets are 9 and 10'),
     (dict(max_params=10), r'max_params 10 leaves no allocation, the least is'),
+    (dict(recalibration=-1), r'recalibration must be an integer of at least 0, got -1'),
     (dict(num_images=0), r'num_images must be an integer of at least 1, got 0'),
     (dict(targets=['faster-rcnn_r19_sample']), r'config faster-rcnn_r19_sample: neither a file nor'),
     (dict(targets=['thundernet_snet49_sample']), r'its backbone must be a mmlight.CR... with stage_blocks, got'),
@@ -319,6 +321,11 @@ def test_settings_that_cannot_work_with_a_supernet(stage, tmp_path, monkeypatch,
     for check in (lambda: again(stage, tmp_path), lambda: PathSamplingHook().before_run(stage)):
         with pytest.raises(InputError, match=f'config key {key}: must not be set with a supernet'):
             check()
+
+
+def test_settings_of_the_wrapper():
+    with pytest.raises(InputError, match=r'config key model_wrapper_cfg.detect_anomalous_params: must not be set'):
+        check_config(Config(dict(model_wrapper_cfg=dict(detect_anomalous_params=True))))
 
 
 def test_metric_that_is_not_there(stage, tmp_path):

@@ -10,6 +10,7 @@ import torch
 from cr_configs import CONFIGS
 
 from mmlight.analysis.receptive_field import draw, effective_fields, theoretical
+from mmlight.engine.config import load_config
 from mmlight.errors import InputError
 from mmlight.graphs.allocations import SCR_RESNET50
 from mmlight.models.det import CRMobileNetV2, CRResNet
@@ -53,6 +54,8 @@ def test_fields_of_a_convolution():
     assert theoretical(CRMobileNetV2()) == {}
     with pytest.raises(InputError, match=r'size: must be a multiple of 32 and of the cell \(8\), 64 at least, got 100'):
         effective_fields(network, size=100)
+    with pytest.raises(InputError, match='samples and cell: must be at least 1, got 0 and 8'):
+        effective_fields(network, size=64, samples=0)
 
 
 @pytest.mark.parametrize(('depth', 'blocks'), [(18, (2, 3, 2, 4)), (50, (3, 5, 7, 3))])
@@ -112,16 +115,48 @@ def test_ties_count_for_neither():
     assert kendall_tau([1, 1, 2, 3], [1, 2, 3, 4]) == pytest.approx(5 / (5 * 6) ** 0.5)
 
 
-def test_report_of_training_alone(tmp_path):
-    """What was trained before is not trained again: here everything was."""
-    nine = [(1, 1, 2, 4), (1, 1, 3, 3), (1, 2, 2, 3), (1, 2, 3, 2), (1, 3, 2, 2), (2, 1, 2, 3), (2, 1, 3, 2),
-            (2, 2, 2, 2), (3, 1, 2, 2)]  # fmt: skip
-    search = tmp_path / 'search'
+NINE = [(1, 1, 2, 4), (1, 1, 3, 3), (1, 2, 2, 3), (1, 2, 3, 2), (1, 3, 2, 2), (2, 1, 2, 3), (2, 1, 3, 2),
+        (2, 2, 2, 2), (3, 1, 2, 2)]  # fmt: skip
+
+
+def stage_search(search: Path, scored: list) -> Path:
+    """What a finished stage search leaves, as far as the comparison reads it."""
     space = dict(choices=[[1, 2, 3], [1, 2, 3], [2, 3], [2, 3, 4]], budget=8, weights=[1] * 4, tolerance=0)
     log = TrialLog(search / 'search.jsonl', dict(search='StageSearchLoop', supernet='abc', **space))
-    for number, path in enumerate(nine):
+    for number, path in enumerate(scored):
         log.append(dict(event='done', path=path, draw=0, score=0.9 - number / 100))
-    (search / 'best.json').write_text(json.dumps(dict(path=nine[0])))
+    (search / 'best.json').write_text(json.dumps(dict(path=scored[0])))
+    return search
+
+
+@pytest.mark.long
+def test_training_alone(split, tmp_path):
+    """What is not in the log is really trained, with the allocation and the dilations in its config."""
+    search, annotations = stage_search(tmp_path / 'search', NINE[:2]), split / 'annotations'
+    options = {'train_cfg.max_epochs': 1, 'train_cfg.val_interval': 1}
+    for part, which, images in (('train', 'archtrain', 'train'), ('val', 'val', 'val'), ('test', 'val', 'val')):
+        options[f'{part}_dataloader.dataset.ann_file'] = str(annotations / f'instances_{which}.json')
+        options[f'{part}_dataloader.dataset.data_prefix.img'] = f'{split}/leftImg8bit/{images}/'
+        if part != 'train':
+            options[f'{part}_evaluator.ann_file'] = str(annotations / f'instances_{which}.json')
+    out, dilations = tmp_path / 'out', (1, 1, 1, 1, 1, 1, 2, 3)
+    log = TrialLog(out / 'trained.jsonl', dict(search='abc', metric='coco/bbox_mAP', options=options))
+    for path in NINE[:2]:
+        log.append(dict(event='trained', path=path, dilations=None, seed=0, metrics={'coco/bbox_mAP': 0.5}))
+    alone = StandAlone(search, 'faster-rcnn_r18_sample', out, randoms=1, options=options, dilations=dilations)
+    report = alone.run(lambda line: None).read_text()
+    assert f'With the dilations {dilations}: {alone.trained()[NINE[0], dilations, 0]:.4f}' in report
+    (config,) = out.glob('*/config.py')
+    backbone = load_config(config).model.backbone
+    assert (tuple(backbone.stage_blocks), tuple(backbone.block_dilations)) == (NINE[0], dilations)
+    assert (config.parent / 'training' / 'epoch_1.pth').exists()
+    with pytest.raises(InputError, match=r"has options \{'train_cfg.max_epochs': 1, .* the config has None"):
+        StandAlone(search, 'faster-rcnn_r18_sample', out, randoms=1, dilations=dilations)
+
+
+def test_report_of_training_alone(tmp_path):
+    """What was trained before is not trained again: here everything was."""
+    nine, search = NINE, stage_search(tmp_path / 'search', NINE)
     out = tmp_path / 'out'
     trained = TrialLog(out / 'trained.jsonl', dict(search='abc', metric='coco/bbox_mAP'))
     for seed in (0, 1):
@@ -137,3 +172,5 @@ def test_report_of_training_alone(tmp_path):
     assert (out / 'ranking.png').exists()
     with pytest.raises(InputError, match=r'holds no finished stage search \(best.json\)'):
         StandAlone(Path(tmp_path), 'faster-rcnn_r18_bccd', out)
+    with pytest.raises(InputError, match=r'--random 5: must be at least 1 and less than --limit, 5'):
+        StandAlone(search, 'faster-rcnn_r18_bccd', out, limit=5)

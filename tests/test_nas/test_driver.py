@@ -102,6 +102,22 @@ def test_illegal_networks_and_nan_teach_with_reward_0(tmp_path):
     assert {(t.choices[0], t.reward) for t in trials} == {(0, 0.0), (1, 0.0), (2, 1.0)}
 
 
+def test_the_best_network_was_evaluated(tmp_path):
+    """Not an illegal one, whatever the rewards."""
+
+    class Space(PlainSpace):
+        def decode(self, choices):
+            if choices[0]:
+                raise InputError('illegal')
+            return super().decode(choices)
+
+    space = Space(3, 3)
+    place = Inline(lambda choices, folder: {'reward': -1.0}, tmp_path)
+    search = SearchDriver(space, RandomSampler(space), place, tmp_path, 4, 8)
+    search.run()
+    assert search.best.reward == -1.0
+
+
 def test_infrastructure_failures_are_tried_again_then_dropped(tmp_path):
     trials = driver(tmp_path, FailsTwice(), sampler=RandomSampler, max_samples=24).run()
     assert {t.reward is None for t in trials if t.choices[0] == 3} == {True}
@@ -150,6 +166,55 @@ def test_processes_give_the_same_and_survive_dead_workers(tmp_path):
     search.watch = kill
     assert summary(search.run()) == expected
     assert len(killed) == 1
+
+
+class Starts:
+    """Starts a process at the first try, as a training does, and waits for it."""
+
+    def __call__(self, choices, folder):
+        if not (folder / 'pid').exists():
+            child = subprocess.Popen(['sleep', '60'])
+            (folder / 'part').write_text(str(child.pid))
+            (folder / 'part').rename(folder / 'pid')
+            child.wait()
+        return total(choices, folder)
+
+
+def runs(pid: int) -> bool:
+    try:
+        return ') Z ' not in Path(f'/proc/{pid}/stat').read_text()
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.skipif(not Path('/proc/self/task').exists(), reason='looks into /proc')
+def test_a_dead_worker_s_training_ends_before_the_next_try(tmp_path):
+    pool, pid = Processes(Starts(), tmp_path, 1), tmp_path / 'trials' / '000000' / 'pid'
+    try:
+        pool.submit(0, (0,) * 6)
+        while not pid.exists():
+            time.sleep(0.05)
+        os.kill(pool.workers[0].process.pid, signal.SIGKILL)
+        while not (outcomes := pool.poll(1.0)):
+            pass
+        assert (outcomes[0].metrics, outcomes[0].error) == (None, 'the worker died')
+        end = time.monotonic() + 10
+        while runs(int(pid.read_text())) and time.monotonic() < end:
+            time.sleep(0.05)
+        assert not runs(int(pid.read_text()))
+    finally:
+        pool.close()
+
+
+def test_parts_of_another_search_are_not_taken_up(tmp_path):
+    driver(tmp_path, trials=8).run()
+    (tmp_path / 'trials.jsonl').unlink()
+    with pytest.raises(InputError, match=r'holds sampler_000000.pth of a search whose log is gone'):
+        driver(tmp_path, trials=8)
+    for path in tmp_path.glob('*.pth'):
+        path.unlink()
+    with pytest.raises(InputError, match='holds trials of a search whose log is gone'):
+        driver(tmp_path, trials=8)
 
 
 SCRIPT = """
@@ -307,6 +372,8 @@ def test_torn_header(tmp_path):
 def test_bad_input(tmp_path):
     with pytest.raises(InputError, match='trials must be an integer of at least 1, got 0'):
         driver(tmp_path, trials=0)
+    with pytest.raises(InputError, match='max_samples must be an integer of at least 1, got 0'):
+        driver(tmp_path, max_samples=0)
     path = tmp_path / 'log' / 'trials.jsonl'
     path.parent.mkdir()
     path.write_text(json.dumps({'event': 'search'}) + '\nno json\n{}\n')

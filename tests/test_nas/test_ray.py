@@ -49,7 +49,7 @@ def cluster():
 @pytest.mark.long
 def test_two_nodes_one_of_which_dies(tmp_path, cluster):
     expected = search(tmp_path / 'inline', Inline(objective(), tmp_path / 'inline'))
-    backend = make_backend('ray', objective(), tmp_path / 'ray', workers=0, address=cluster.address)
+    backend = make_backend('ray', objective(), tmp_path / 'ray', address=cluster.address)
     assert backend.capacity == 2
 
     def kill(progress):
@@ -61,9 +61,20 @@ def test_two_nodes_one_of_which_dies(tmp_path, cluster):
 
     assert search(tmp_path / 'ray', backend, kill) == expected
 
+    limited = make_backend('ray', objective(), tmp_path / 'limited', workers=1, address=cluster.address)
+    for number in range(3):
+        limited.submit(number, (0,) * 6)
+    seen = []
+    while len(seen) < 3:
+        assert len(limited.running) == 1
+        seen += limited.poll(10.0)
+    assert [outcome.number for outcome in seen] == [0, 1, 2]
+
 
 def test_bad_input(tmp_path):
     total = objective()
+    with pytest.raises(InputError, match='--workers: must be an integer of at least 1, got 0'):
+        make_backend('ray', total, tmp_path, workers=0)
     with pytest.raises(InputError, match=r'--address 127.0.0.1:1: no Ray cluster answers .*refused'):
         make_backend('ray', total, tmp_path, address='127.0.0.1:1')
     with pytest.raises(InputError, match='--address auto: no Ray cluster answers'):

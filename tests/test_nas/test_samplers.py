@@ -78,14 +78,16 @@ def test_constant_reward_teaches_nothing():
     assert all(torch.equal(value, before[name]) for name, value in sampler.network.state_dict().items())
 
 
-@pytest.mark.parametrize('pointer', [False, True])
+@pytest.mark.parametrize(
+    ('pointer', 'count'), [(False, 300), (True, 300), pytest.param(False, 10_000, marks=pytest.mark.long)]
+)
 @pytest.mark.parametrize('space', [NASFPNSpace(), SpineNetSpace()], ids=['NAS-FPN', 'SpineNet'])
-def test_no_masked_choice(space, pointer):
+def test_no_masked_choice(space, pointer, count):
     torch.manual_seed(0)
     network = ControllerNetwork(space, hidden=16, pointer=pointer, init=2.0)
     with torch.no_grad():
-        choices, log_probs, _ = network(300, generator=torch.Generator().manual_seed(0))
-        _, scored, _ = network(300, choices)
+        choices, log_probs, _ = network(count, generator=torch.Generator().manual_seed(0))
+        _, scored, _ = network(count, choices)
     for row in choices.tolist():
         space.check(row)
     assert torch.equal(log_probs, scored)
@@ -222,7 +224,13 @@ def test_optuna_with_two_goals():
     [
         (lambda: RNNController(Tiny(), 'sarsa'), r"algorithm must be one of \('ppo', 'reinforce'\), got 'sarsa'"),
         (lambda: RegularizedEvolution(Tiny(), 5, 6), 'tournament must be between 1 and the population, 5, got 6'),
+        (lambda: RegularizedEvolution(Tiny(), '5'), "between 1 and the population, '5', got 10"),
+        (lambda: RNNController(Tiny(), epochs=0), 'epochs must be an integer of at least 1, got 0'),
+        (lambda: RNNController(Tiny(), lr=-1), 'lr must be a number above 0, got -1'),
+        (lambda: RNNController(Tiny(), temperature=0), 'temperature must be a number above 0, got 0'),
+        (lambda: RNNController(Tiny(), decay=1), 'decay must be at least 0 and below 1, got 1'),
         (lambda: OptunaSampler(Tiny(), 'Psychic'), "optuna.samplers has no 'Psychic'"),
+        (lambda: OptunaSampler(Tiny(), directions=('up',)), r"directions must be 'maximize' or .*, got \('up',\)"),
     ],
 )
 def test_bad_input(call, message):

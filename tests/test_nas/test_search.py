@@ -14,10 +14,12 @@ from mmlight.errors import InputError
 from mmlight.graphs import FeatureGraph
 from mmlight.nas import search
 from mmlight.nas.export import export
-from mmlight.nas.objectives import ProxyTraining, last_metrics
+from mmlight.nas.log import TrialLog
+from mmlight.nas.objectives import MACs, ProxyTraining, count, last_metrics, train
 from mmlight.nas.report import write
 from mmlight.nas.retrain import Row, compare, markdown
 from mmlight.nas.search import make_space
+from mmlight.nas.spaces import NASFPNSpace
 
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / 'configs' / 'nas' / 'nas-fpn_shufflenet-v2_sample.py'
@@ -100,6 +102,29 @@ def test_too_large_is_not_trained(tmp_path):
     assert not (tmp_path / 'training').exists()
 
 
+@pytest.mark.long
+def test_a_training_that_still_runs_is_waited_for(tmp_path):
+    """Its driver was killed; the training has the log open, and with it the lock."""
+    config = tmp_path / 'config.py'
+    config.write_text('model = 1\n')
+    with open(tmp_path / 'training.log', 'a') as log:
+        fcntl = pytest.importorskip('fcntl')
+        fcntl.flock(log, fcntl.LOCK_EX)
+        orphan = subprocess.Popen(['sleep', '2'], stdout=log)
+    with pytest.raises(InputError, match='trial'):  # it is no config
+        train(config, tmp_path / 'training')
+    assert orphan.poll() == 0
+
+
+def test_reward_of_multiply_adds():
+    objective = MACs(NASFPNSpace(), str(CONFIG), 1e6, (128, 128))
+    choices = objective.space.sample(random.Random(0))
+    found = objective(choices, Path())
+    assert found['reward'] == pytest.approx(1e6 / found['macs'])
+    objective.target = 2 * found['macs']
+    assert objective(choices, Path())['reward'] == pytest.approx(0.5)
+
+
 def test_rewards():
     """MnasNet, arXiv 1807.11626, Sec. 3: the reward shrinks by (fact / target) ** -0.07 above the target."""
     metrics = {'coco/bbox_mAP': 0.4, 'coco/bbox_mAP_50': 0.6}
@@ -150,6 +175,7 @@ def test_infinite_loss(tmp_path):
     ('options', 'message'),
     [
         (dict(limits=dict(watts=3)), "limits, target and against must be of parameters, macs, latency, got 'watts'"),
+        (dict(target=dict(macs=0)), 'macs must be a number above 0, got 0'),
         (dict(target=dict(macs=1e6, latency=3)), 'target must be one, got macs, latency'),
     ],
 )
@@ -221,8 +247,57 @@ def test_the_proxy_is_kept(finished):
     (finished.parent / 'macs.py').unlink()
     export(finished, finished / 'best.py')
     assert 'search' not in load_config(finished / 'best.py')
+    with pytest.raises(InputError, match='--latency: needs --shape'):
+        write(finished, latency=True)
     with pytest.raises(InputError, match='--rank 99: the search has 2 evaluated networks, the first is 0'):
         export(finished, finished / 'best.py', rank=99)
+
+
+def one_trial(folder: Path, name: str) -> Path:
+    """A search with a shipped config that has evaluated one network."""
+    cfg = search.load_search(name)
+    cfg.search.objective.pop('config')
+    folder.mkdir()
+    cfg.dump(folder / 'search.py')
+    space = make_space(cfg)
+    header = dict(sampler=dict(type='RandomSampler'), seed=0)
+    log, choices = TrialLog(folder / 'trials.jsonl', header), space.sample(random.Random(0))
+    log.append(dict(event='issued', trial=0, generation=0, choices=choices, key=space.key(choices)))
+    log.append(dict(event='done', trial=0, metrics=dict(reward=0.5)))
+    return folder
+
+
+def test_report_shows_cells(tmp_path):
+    one_trial(tmp_path / 'run', 'nasnet_fpn_retinanet_512_coco')
+    assert '![graphs](graphs.png)' in write(tmp_path / 'run').read_text()
+    assert (tmp_path / 'run' / 'report' / 'graphs.png').stat().st_size > 5000
+
+
+def test_report_of_a_search_that_has_just_begun(tmp_path):
+    log = one_trial(tmp_path / 'run', 'nas-fpn_shufflenet-v2_sample') / 'trials.jsonl'
+    log.write_text(log.read_text().splitlines()[0] + '\n')
+    assert 'No network was evaluated.' in write(tmp_path / 'run').read_text()
+    log.write_text('')
+    with pytest.raises(InputError, match=r'its trials.jsonl is empty'):
+        write(tmp_path / 'run')
+
+
+@pytest.mark.parametrize(
+    ('name', 'part', 'expected', 'head'),
+    [
+        ('spinenet_proxy_512_coco', 'backbone', dict(block_repeats=2, endpoint_channels=8), (8, 8)),
+        ('nasnet_fpn_retinanet_512_coco', 'backbone', dict(num_cells=2, channels=8), (64, 64)),
+        ('nas-fpn_r10_retinanet_512_coco', 'neck', dict(stack_times=2, out_channels=8), (8, 8)),
+    ],
+)
+def test_growing_after_the_search(tmp_path, name, part, expected, head):
+    export(one_trial(tmp_path / 'run', name), tmp_path / 'best.py', stack=2, width=8)
+    cfg = load_config(tmp_path / 'best.py')
+    assert {key: cfg.model[part][key] for key in expected} == expected
+    assert (cfg.model.bbox_head.in_channels, cfg.model.bbox_head.feat_channels) == head
+    assert count(cfg, (128, 128))[0] > 0  # it runs: all channels fit
+    with pytest.raises(InputError, match='--width: must be at least 1, got 0'):
+        export(tmp_path / 'run', tmp_path / 'best.py', width=0)
 
 
 @pytest.mark.parametrize(
@@ -230,6 +305,9 @@ def test_the_proxy_is_kept(finished):
     [
         (dict(space=dict(type='Hyperspace')), r"search.space.type: must be one of NASFPNSpace, .*, got 'Hyperspace'"),
         (dict(sampler=dict(type='RNNController', speed=3)), r"config key search.sampler: .* unexpected .* 'speed'"),
+        (dict(space='NASFPNSpace'), "search.space: must be a dict with a type, got 'NASFPNSpace'"),
+        (dict(objective=dict(type='MACs', target=0, shape=(64, 64))), 'MACs: target must be a number above 0, got 0'),
+        (dict(objective=dict(type='MACs', target=1e6, shape=64)), 'MACs: shape must be height and width'),
         (dict(colour='red'), "`search` has the unknown key 'colour'"),
         (
             dict(sampler=dict(type='OptunaSampler', sampler='NSGAIISampler', directions=('maximize', 'minimize'))),

@@ -8,6 +8,7 @@ from mmengine.config import Config
 from mmlight.errors import InputError
 from mmlight.graphs import drawing
 from mmlight.graphs.builders import nas_fpn
+from mmlight.graphs.cell_drawing import draw_cells
 from mmlight.graphs.cells import NASNET_A
 from mmlight.graphs.scale_permuted import FISH, HOURGLASS, R0_SP53, R23_SP30, SPINENET_49
 from mmlight.nas.benchmarks import PlainSpace
@@ -93,7 +94,8 @@ def test_ten_thousand_samples(space):
     for _ in range(10_000):
         choices = space.sample(rng)
         assert all(space.mask(choices[:step])[choice] for step, choice in enumerate(choices))
-        space.encode(space.decode(choices))
+        network = space.decode(choices)
+        assert space.decode(space.encode(network)) == network
 
 
 def test_every_sampled_graph_can_be_drawn(tmp_path):
@@ -104,6 +106,15 @@ def test_every_sampled_graph_can_be_drawn(tmp_path):
     for graph in graphs:
         figure = drawing.draw(graph)
         figure.savefig(tmp_path / 'graph.png')
+    cells = {title: SPACES['NASNet'].decode(SPACES['NASNet'].sample(rng)) for title in 'ab'}
+    figure = draw_cells(cells, tmp_path / 'cells.png')
+    for kind, axes in zip(('normal', 'reduction') * 2, figure.axes, strict=True):
+        blocks = getattr(cells['a' if axes in figure.axes[:2] else 'b'], kind)
+        texts = [text.get_text() for text in axes.texts]
+        assert sorted(op.replace('_', ' ') for block in blocks for op in block.ops) == sorted(texts[7:])
+        assert [text.partition('\n')[2] for text in texts[2:7]] == [block.combine for block in blocks]
+    with pytest.raises(InputError, match='no cells were given'):
+        draw_cells({})
 
 
 def test_rejecting_dead_blocks():
@@ -121,6 +132,14 @@ def test_rejecting_dead_blocks():
         assert rejected == dead
         outcomes.add(dead)
     assert outcomes == {True, False}
+
+
+def test_the_order_of_a_block_s_operations_makes_no_other_network():
+    space = SPACES['NASNet']
+    first = space.sample(random.Random(0))
+    a, b, op_a, op_b = first[:4]
+    assert space.key((b, a, op_b, op_a, *first[4:])) == space.key(first)
+    assert space.key((b, a, op_a, (op_b + 1) % 13, *first[4:])) != space.key(first)
 
 
 def test_permutation_mask():

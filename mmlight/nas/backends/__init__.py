@@ -14,7 +14,7 @@ def make_backend(
     name: str,
     objective: Objective,
     work_dir: str | os.PathLike,
-    workers: int = 1,
+    workers: int | None = None,
     devices: Sequence[int] = (),
     address: str | None = None,
     gpus: float = 0,
@@ -25,7 +25,7 @@ def make_backend(
         name: ``'inline'``, ``'local'`` (a pool of processes on this machine) or ``'ray'``.
         objective: See :mod:`mmlight.nas.objectives`.
         work_dir: Folder of the search.
-        workers: Trials at once; of a Ray cluster 0 means as many as it has room for.
+        workers: Trials at once; default 1, of a Ray cluster as many as it has room for.
         devices: GPUs, by index, over which local workers are dealt.
         address: Of a running Ray cluster; None starts one here.
         gpus: What a trial occupies of a Ray cluster, besides a CPU.
@@ -36,7 +36,7 @@ def make_backend(
     if name == 'inline':
         return Inline(objective, work_dir)
     if name == 'local':
-        return Processes(objective, work_dir, workers, devices)
+        return Processes(objective, work_dir, 1 if workers is None else workers, devices)
     if name == 'ray':
         from mmlight.nas.backends.ray import RayTasks
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mmlight.engine.checkpoint import AtomicBackend
+from mmlight.errors import InputError
 from mmlight.nas.samplers.base import Choices
 
 Objective = Callable[[Choices, Path], dict]
@@ -55,6 +56,12 @@ def evaluate(objective: Objective, number: int, choices: Choices, work_dir: str 
         metrics.update(reward=0.0, error='the reward is not finite')
     AtomicBackend().put(json.dumps(metrics).encode(), result)
     return metrics
+
+
+def check_workers(workers: int | None) -> None:
+    """Refuse what is neither None nor a number of workers."""
+    if workers is not None and (not isinstance(workers, int) or workers < 1):
+        raise InputError(f'--workers: must be an integer of at least 1, got {workers!r}')
 
 
 class Backend(ABC):

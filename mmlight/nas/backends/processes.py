@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from mmlight.errors import InputError
-from mmlight.nas.backends.base import Backend, Objective, Outcome, Retry, evaluate
+from mmlight.nas.backends.base import Backend, Objective, Outcome, Retry, check_workers, evaluate
 from mmlight.nas.samplers.base import Choices
 
 SPAWN = multiprocessing.get_context('spawn')
@@ -52,11 +52,10 @@ class _Worker:
         self.number: int | None = None
 
     def kill(self) -> None:
-        if self.process.is_alive():
-            try:
-                os.killpg(self.process.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                self.process.kill()
+        # the group also where the worker is dead: the training that it started lives on, in the folder of the next try
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.kill()  # it may not have had a group yet
         self.process.join()
         self.connection.close()
 
@@ -72,8 +71,7 @@ class Processes(Backend):
     """
 
     def __init__(self, objective: Objective, work_dir: str | os.PathLike, workers: int, devices: Sequence[int] = ()):
-        if not isinstance(workers, int) or workers < 1:
-            raise InputError(f'--workers: must be an integer of at least 1, got {workers!r}')
+        check_workers(workers)
         self.capacity = workers
         self.objective, self.work_dir, self.devices = objective, str(work_dir), tuple(devices)
         self.queue: deque[tuple[int, Choices]] = deque()

@@ -1,11 +1,13 @@
 """Trials as tasks on a Ray cluster (optional: ``pip install mmlight[distributed]``)."""
 
+import math
 import os
 import socket
+from collections import deque
 
 from mmlight.engine.config import one_line
 from mmlight.errors import InputError
-from mmlight.nas.backends.base import Backend, Objective, Outcome, Retry, evaluate
+from mmlight.nas.backends.base import Backend, Objective, Outcome, Retry, check_workers, evaluate
 from mmlight.nas.samplers.base import Choices
 
 
@@ -17,23 +19,25 @@ class RayTasks(Backend):
     Args:
         objective: It travels to the nodes by pickling.
         work_dir: Folder of the search.
-        workers: Trials at once; 0 for as many as the cluster has CPUs (or GPUs, if ``gpus`` is above 0).
+        workers: Trials at once; None for as many as the cluster has CPUs (or GPUs, if ``gpus`` is above 0), those of
+            nodes that join later among them.
         address: ``'auto'`` or ``host:port`` of a running cluster; None starts one on this machine.
         cpus, gpus: What a trial occupies.
 
     Raises:
-        InputError: where Ray is not installed or no cluster answers at the address.
+        InputError: where Ray is not installed or no cluster answers at the address, and for less than one worker.
     """
 
     def __init__(
         self,
         objective: Objective,
         work_dir: str | os.PathLike,
-        workers: int = 0,
+        workers: int | None = None,
         address: str | None = None,
         cpus: float = 1,
         gpus: float = 0,
     ):
+        check_workers(workers)
         try:
             import ray
         except ImportError:
@@ -45,14 +49,21 @@ class RayTasks(Backend):
         resources = ray.cluster_resources()
         room = resources.get('GPU', 0) / gpus if gpus else resources.get('CPU', 1) / cpus
         self.capacity = workers or max(int(room), 1)
+        self.limit = workers or math.inf
         self.work_dir = str(work_dir)
         self.objective = ray.put(objective)
         self.task = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=2)(_task)
+        self.queue: deque[tuple[int, Choices]] = deque()
         self.running: dict = {}
 
     def submit(self, number: int, choices: Choices) -> None:
-        reference = self.task.remote(self.objective, number, choices, self.work_dir)
-        self.running[reference] = number
+        self.queue.append((number, choices))
+        self._deal()
+
+    def _deal(self) -> None:
+        while self.queue and len(self.running) < self.limit:
+            number, choices = self.queue.popleft()
+            self.running[self.task.remote(self.objective, number, choices, self.work_dir)] = number
 
     def poll(self, timeout: float) -> list[Outcome]:
         if not self.running:
@@ -69,6 +80,7 @@ class RayTasks(Backend):
                 outcomes.append(Outcome(number, None, str(failure).strip().splitlines()[-1], 'ray'))
                 continue
             outcomes.append(Outcome(number, metrics, error, worker))
+        self._deal()
         return outcomes
 
     def close(self) -> None:

@@ -202,6 +202,9 @@ class StageSearchLoop(SearchLoop):
         repeats: int = 3,
         **kwargs,
     ):
+        for name, value in (('recalibration', recalibration), ('repeats', repeats)):
+            if not isinstance(value, int) or value < 0:
+                raise InputError(f'StageSearchLoop: {name} must be an integer of at least 0, got {value!r}')
         super().__init__(runner, dataloader, **kwargs)
         self.space = StageSpace(self.supernet.choices, budget, weights, tolerance)
         self.max_params, self.recalibration, self.repeats = max_params, recalibration, repeats

@@ -45,8 +45,9 @@ def check_config(cfg: Config) -> None:
         InputError: naming the config key.
     """
     for key, why in UNFIT.items():
-        if cfg.get(key):
-            raise InputError(f'config key {key}: must not be set with a supernet, {why}')
+        for where, settings in (('', cfg), ('model_wrapper_cfg.', cfg.get('model_wrapper_cfg') or {})):
+            if settings.get(key):
+                raise InputError(f'config key {where}{key}: must not be set with a supernet, {why}')
 
 
 @HOOKS.register_module()

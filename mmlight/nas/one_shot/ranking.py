@@ -9,8 +9,9 @@ from statistics import mean, stdev
 
 from mmlight.engine.checkpoint import AtomicBackend
 from mmlight.errors import InputError
+from mmlight.nas.backends.base import Retry
 from mmlight.nas.log import TrialLog
-from mmlight.nas.objectives import ProxyTraining, network_config
+from mmlight.nas.objectives import network_config, train
 from mmlight.nas.one_shot.searchers import Path
 from mmlight.nas.report import table
 from mmlight.nas.spaces import StageSpace
@@ -35,13 +36,13 @@ class StandAlone:
         out: Folder.
         seeds: Of the trainings of each allocation.
         randoms: Eligible allocations, drawn at random, with whose mean the found one is compared.
-        limit: Allocations to train at most: found, anchor, the random ones, then others.
+        limit: Allocations to train at most: the found one, the random ones, then others.
         metric: Of the config's evaluation.
         options: Config values to override.
         dilations: Also train the found allocation with these, as an operation search found them.
 
     Raises:
-        InputError: for a folder without a finished search.
+        InputError: for a folder without a finished search, no allocation to compare with, and a ``limit`` below them.
     """
 
     def __init__(
@@ -68,12 +69,18 @@ class StandAlone:
         self.space = StageSpace(header['choices'], header['budget'], header['weights'], header['tolerance'])
         members = [path for path in self.space.members() if path in self.supernet]
         drawn = random.Random(0).sample(members, len(members))
-        self.randoms = [path for path in drawn if path != self.found][:randoms]
+        others = [path for path in drawn if path != self.found]
+        if not others:
+            raise InputError(f'WORK_DIR {search}: only {self.found} was scored, there is nothing to compare with')
+        if randoms < 1 or limit <= randoms:
+            raise InputError(f'--random {randoms}: must be at least 1 and less than --limit, {limit}')
+        self.randoms = others[:randoms]
         self.paths = list(dict.fromkeys([self.found, *self.randoms, *drawn]))[:limit]
         self.out, self.seeds, self.dilations = File(out), tuple(seeds), dilations
         self.config, self.options = str(config), dict(options or {})
         self.metric = metric
-        self.log = TrialLog(self.out / 'trained.jsonl', dict(search=header['supernet'], metric=metric))
+        identity = dict(search=header['supernet'], metric=metric, options=self.options or None)
+        self.log = TrialLog(self.out / 'trained.jsonl', identity)
 
     def run(self, watch: Callable[[str], None] = print) -> File:
         """Train what is not trained yet; returns the report."""
@@ -95,8 +102,10 @@ class StandAlone:
         cfg = network_config(self.space, self.space.encode(path), self.config, self.options)
         cfg.model.backbone.block_dilations = dilations
         cfg.dump(folder / 'config.py')
-        training = ProxyTraining(self.space, self.config, seed=seed)
-        metrics = training.train(folder / 'config.py', folder / 'training') or {self.metric: 0.0}  # diverged
+        try:
+            metrics = train(folder / 'config.py', folder / 'training', seed) or {self.metric: 0.0}  # diverged
+        except Retry as error:
+            raise InputError(f'{path}, seed {seed}: cannot be trained: {error}') from None
         if self.metric not in metrics:
             raise InputError(f'--metric {self.metric}: is not among {", ".join(sorted(metrics))}')
         return metrics

@@ -159,7 +159,7 @@ class RNNController(Sampler):
         network: Further arguments of :class:`ControllerNetwork`.
 
     Raises:
-        InputError: for an unknown algorithm, baseline or ratio.
+        InputError: for an unknown algorithm, baseline or ratio, and for numbers that cannot work.
     """
 
     def __init__(
@@ -184,6 +184,16 @@ class RNNController(Sampler):
         ):
             if value not in known:
                 raise InputError(f'RNNController: {name} must be one of {known}, got {value!r}')
+        sizes = (('epochs', epochs), ('hidden', network.get('hidden', 1)))
+        rates = (('lr', lr), ('clip', clip), ('temperature', network.get('temperature', 1)))
+        for name, value in sizes:
+            if not isinstance(value, int) or value < 1:
+                raise InputError(f'RNNController: {name} must be an integer of at least 1, got {value!r}')
+        for name, value in rates:
+            if not isinstance(value, (int, float)) or not value > 0:
+                raise InputError(f'RNNController: {name} must be a number above 0, got {value!r}')
+        if not isinstance(decay, (int, float)) or not 0 <= decay < 1:
+            raise InputError(f'RNNController: decay must be at least 0 and below 1, got {decay!r}')
         self.algorithm, self.baseline, self.ratio = algorithm, baseline, ratio
         self.decay, self.entropy_weight, self.clip = decay, entropy_weight, clip
         self.epochs = epochs if algorithm == 'ppo' else 1

@@ -20,9 +20,11 @@ class RegularizedEvolution(Sampler):
 
     def __init__(self, space: DecisionSpace, population: int = 50, tournament: int = 10):
         super().__init__(space)
-        if not 1 <= tournament <= population:
+        integers = isinstance(population, int) and isinstance(tournament, int)
+        if not integers or not 1 <= tournament <= population:
             raise InputError(
-                f'RegularizedEvolution: tournament must be between 1 and the population, {population}, got {tournament}'
+                f'RegularizedEvolution: tournament must be between 1 and the population, {population!r}, '
+                f'got {tournament!r}'
             )
         self.population = population
         self.tournament = tournament

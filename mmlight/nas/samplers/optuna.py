@@ -20,7 +20,7 @@ class OptunaSampler(Sampler):
         options: Arguments of the class.
 
     Raises:
-        InputError: where Optuna is not installed, or has no such sampler.
+        InputError: where Optuna is not installed or has no such sampler, and for an unknown direction.
     """
 
     def __init__(
@@ -41,6 +41,8 @@ class OptunaSampler(Sampler):
         self.options = dict(options or {})
         self.make = getattr(optuna.samplers, sampler)
         self.directions = list(directions)
+        if not self.directions or not set(self.directions) <= {'maximize', 'minimize'}:
+            raise InputError(f"OptunaSampler: directions must be 'maximize' or 'minimize', got {directions!r}")
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.study = self._study()
         self.pending: list = []

@@ -93,7 +93,13 @@ class DecisionSpace(ABC):
 
 
 class SearchSpace(DecisionSpace):
-    """A space of networks, which a config's model can take."""
+    """A space of networks, which a config's model can take.
+
+    Attributes:
+        part: Of the model that takes them.
+    """
+
+    part: str = 'backbone'
 
     @abstractmethod
     def apply(self, architecture: Any, config: Config) -> None:

@@ -38,6 +38,8 @@ class BiFPNSpace(SearchSpace):
     The architecture is a :class:`Pyramid`; EfficientDet's BiFPN is one of them.
     """
 
+    part = 'neck'
+
     def __init__(self) -> None:
         count = len(LEVELS)
         edges = [

@@ -26,6 +26,8 @@ class NASFPNSpace(SearchSpace):
         num_cells: Merging cells, the five outputs included.
     """
 
+    part = 'neck'
+
     def __init__(self, num_cells: int = 7):
         if not isinstance(num_cells, int) or num_cells < len(LEVELS):
             raise InputError(f'NASFPNSpace: num_cells must be an integer of at least {len(LEVELS)}, got {num_cells!r}')

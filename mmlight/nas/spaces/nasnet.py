@@ -55,7 +55,12 @@ class NASNetSpace(SearchSpace):
         return self.check(choices)
 
     def to_dict(self, architecture: Cells) -> dict:
-        return architecture.to_dict()
+        # which of a block's two operations is called the first makes no difference
+        cells = architecture.to_dict()
+        for block in (*cells['normal'], *cells['reduction']):
+            pairs = sorted(zip(block['inputs'], block['ops'], strict=True))
+            block['inputs'], block['ops'] = ([pair[i] for pair in pairs] for i in (0, 1))
+        return cells
 
     def apply(self, architecture: Cells, config: Config) -> None:
         backbone = config.model.backbone
