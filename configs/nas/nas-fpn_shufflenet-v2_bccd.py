@@ -45,9 +45,21 @@ val_dataloader = dict(
     persistent_workers=False,
     dataset=dict(data_root=data_root, metainfo=metainfo, pipeline=test_pipeline),
 )
-test_dataloader = val_dataloader
 val_evaluator = dict(ann_file=data_root + 'annotations/instances_val.json')
-test_evaluator = val_evaluator
+# what the search has not chosen by
+test_dataloader = dict(
+    batch_size=8,
+    num_workers=0,
+    persistent_workers=False,
+    dataset=dict(
+        data_root=data_root,
+        metainfo=metainfo,
+        pipeline=test_pipeline,
+        ann_file='annotations/instances_test.json',
+        data_prefix=dict(img='test/'),
+    ),
+)
+test_evaluator = dict(ann_file=data_root + 'annotations/instances_test.json')
 
 max_epochs = 5
 train_cfg = dict(max_epochs=max_epochs, val_interval=max_epochs)

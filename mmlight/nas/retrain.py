@@ -60,7 +60,8 @@ def compare(
 ) -> list[Row]:
     """Train the best network of each search, and published graphs, with the first search's proxy at equal budget.
 
-    What was trained already in ``out`` is not trained again.
+    They are evaluated on the proxy's test split, for the search has chosen by the validation split. What was trained
+    already in ``out`` is not trained again.
 
     Args:
         searches: Their work dirs.
@@ -102,6 +103,7 @@ def compare(
         if epochs is not None:
             set_epochs(cfg, epochs)
             cfg.train_cfg.val_interval = epochs
+        cfg.val_dataloader, cfg.val_evaluator = cfg.test_dataloader, cfg.test_evaluator
         cfg.dump(out / f'network_{index}.py')
         rows.append(Row(name, out / f'network_{index}.py', *count(cfg, tuple(shape))))
 

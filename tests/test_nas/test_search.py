@@ -189,7 +189,8 @@ def test_bad_objective(options, message):
 @pytest.mark.long
 def test_comparison(tmp_path, monkeypatch, capsys):
     """The best network of a search and two published graphs, retrained; a second call trains nothing."""
-    objective = dict(type='ProxyTraining', metric='coco/bbox_mAP_50', options=sample_options(tmp_path))
+    options = sample_options(tmp_path) | {'test_dataloader.batch_size': 3}
+    objective = dict(type='ProxyTraining', metric='coco/bbox_mAP_50', options=options)
     path = config(tmp_path / 'proxy.py', objective=objective, trials=1, batch_size=1)
     search.run(path, tmp_path / 'run')
     script = str(ROOT / 'tools' / 'analysis_tools' / 'compare_searches.py')
@@ -199,6 +200,7 @@ def test_comparison(tmp_path, monkeypatch, capsys):
     first = capsys.readouterr().out
     assert first.count('\n| ') == 3
     assert '| best of run | ' in first
+    assert load_config(tmp_path / 'compared' / 'network_0.py').val_dataloader.batch_size == 3  # the test split
     logs = sorted((tmp_path / 'compared').rglob('training.log'))
     assert len(logs) == 6
     contents = [log.read_bytes() for log in logs]
