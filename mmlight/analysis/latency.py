@@ -1,9 +1,14 @@
-"""Latency of several functions that are called in turns, so that what disturbs the machine disturbs them alike."""
+"""Latency of several functions that are called in turns, so that what disturbs the machine disturbs them alike.
+
+The order changes from round to round: a function finds the caches, the memory and the threads as the one before it left
+them, and would be the slower for it every time.
+"""
 
 from __future__ import annotations
 
 import math
 import platform
+import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -83,7 +88,7 @@ def measure_latency(
     device: str | torch.device = 'cpu',
     limit: float = math.inf,
 ) -> dict[str, Latency]:
-    """Time each function; a round calls every one of them once, in the given order.
+    """Time each function; a round calls every one of them once, in an order of its own.
 
     Args:
         functions: name -> what to call.
@@ -102,20 +107,26 @@ def measure_latency(
         if number < least:
             raise InputError(f'{name}: {number}; must be {least} or more')
     device = torch.device(device)
-    _call_in_turns(functions, warmup_rounds, warmup_seconds, device, limit)
-    found = [_call_in_turns(functions, rounds, seconds, device, limit) for _ in range(repeats)]
+    order = random.Random(0)
+    _call_in_turns(functions, warmup_rounds, warmup_seconds, device, limit, order)
+    found = [_call_in_turns(functions, rounds, seconds, device, limit, order) for _ in range(repeats)]
     return {name: Latency.of([repeat[name] for repeat in found]) for name in functions}
 
 
 def _call_in_turns(
-    functions: Mapping[str, Callable], rounds: int, seconds: float, device: torch.device, limit: float
+    functions: Mapping[str, Callable],
+    rounds: int,
+    seconds: float,
+    device: torch.device,
+    limit: float,
+    order: random.Random,
 ) -> dict:
     """Name -> milliseconds of each call."""
     times: dict[str, list[float]] = {name: [] for name in functions}
     done, end = 0, time.perf_counter() + limit * len(functions)
     while (done < rounds or min(map(sum, times.values())) < seconds * 1e3) and not (done and time.perf_counter() > end):
-        for name, function in functions.items():
-            times[name].append(milliseconds(function, device)[0])
+        for name in order.sample(list(functions), len(functions)):
+            times[name].append(milliseconds(functions[name], device)[0])
         done += 1
     return times
 

@@ -133,6 +133,8 @@ def open_session(file: str | Path | bytes, threads: int | None = None) -> Any:
     options = runtime.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = threads or torch.get_num_threads()
+    # threads that wait busily for the next call slow down whatever is measured in between
+    options.add_session_config_entry('session.intra_op.allow_spinning', '0')
     content = file if isinstance(file, bytes) else str(file)
     return runtime.InferenceSession(content, options, providers=['CPUExecutionProvider'])
 
