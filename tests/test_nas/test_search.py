@@ -198,7 +198,7 @@ def test_comparison(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, 'argv', [script, *arguments, '--workers', '2', '--out', str(tmp_path / 'compared')])
     runpy.run_path(script, run_name='__main__')
     first = capsys.readouterr().out
-    assert first.count('\n| ') == 3
+    assert first.count('\n| ') == 1 + 3  # the header and the networks
     assert '| best of run | ' in first
     assert load_config(tmp_path / 'compared' / 'network_0.py').val_dataloader.batch_size == 3  # the test split
     logs = sorted((tmp_path / 'compared').rglob('training.log'))
