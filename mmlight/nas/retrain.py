@@ -77,8 +77,8 @@ def compare(
         A row for each network.
 
     Raises:
-        InputError: for an unknown graph, searches in different spaces, an ``out`` with other settings, and a training
-            that failed three times.
+        InputError: for an unknown graph, searches in different spaces, an ``out`` with other settings, a proxy without
+            a test split, and a training that failed three times.
     """
     if unknown := [name for name in graphs if name not in GRAPHS]:
         raise InputError(f'--graphs: must be of {", ".join(GRAPHS)}, got {unknown[0]!r}')
@@ -93,12 +93,14 @@ def compare(
 
     out, rows = Path(out), []
     settings = dict(networks={name: space.to_dict(network) for name, network in networks.items()},
-                    epochs=epochs, seeds=list(seeds))  # fmt: skip
+                    epochs=epochs, seeds=list(seeds), split='test')  # fmt: skip
     TrialLog(out / 'settings.jsonl', settings)
     objective = search.search.objective
     for index, (name, network) in enumerate(networks.items()):
         cfg = load_config(objective.config, objective.get('options'))
         cfg.pop('search', None)
+        if cfg.get('test_dataloader') is None or cfg.get('test_evaluator') is None:
+            raise InputError(f'config {objective.config}: has no test_dataloader or test_evaluator to compare with')
         space.apply(network, cfg)
         if epochs is not None:
             set_epochs(cfg, epochs)
