@@ -73,7 +73,7 @@ def _draw_one(axes: Axes, blocks: Sequence[CellBlock]) -> None:
             start, end = spots[source], spots[target]
             arrow = dict(arrowstyle='-|>', mutation_scale=9, color='0.4', shrinkA=14, shrinkB=14, zorder=1)
             axes.add_patch(FancyArrowPatch(start, end, connectionstyle=f'arc3,rad={bend}', **arrow))
-            along = 0.6  # towards the block that the operation belongs to; the rest is where arc3 runs
+            along = (0.75, 0.42)[side]  # apart from each other; the rest is where arc3 runs
             x, y = (a + along * (b - a) for a, b in zip(start, end, strict=True))
             off = 2 * bend * along * (1 - along)
             spot = (x + off * (end[1] - start[1]), y - off * (end[0] - start[0]))
