@@ -86,6 +86,9 @@ def make_parser() -> argparse.ArgumentParser:
     )
     sub.add_argument('--wait-time', type=float, default=2, help='seconds that --show shows a picture (default 2)')
     sub.add_argument('--tta', action='store_true', help='test-time augmentation')
+    sub.add_argument(
+        '--deploy', action='store_true', help='faster, same outputs: norms folded into convolutions, channels last'
+    )
 
     sub = command('flops', _flops, 'Count parameters and multiply-adds.')
     _add_config(sub)
@@ -176,6 +179,7 @@ def _test(args: argparse.Namespace) -> None:
         show_dir=args.show_dir,
         wait_time=args.wait_time,
         tta=args.tta,
+        deploy=args.deploy,
         **_common(args),
     )
 

@@ -22,8 +22,8 @@ train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader
 
-max_epochs = 12
-train_cfg = dict(max_epochs=max_epochs, val_interval=4)
+max_epochs = 9
+train_cfg = dict(max_epochs=max_epochs, val_interval=3)
 param_scheduler = _base_.param_scheduler
 param_scheduler[1].update(T_max=max_epochs)
 randomness = dict(seed=0)

@@ -17,8 +17,9 @@ from mmlight.analysis.effdet_reference import effdet_model, import_effdet
 from mmlight.analysis.latency import Latency, measure_latency
 from mmlight.errors import InputError
 
-SIDES = ('ours', 'folded', 'folded, channels-last', 'theirs', 'theirs, channels-last')
-"""Our network as it is, with norms folded into the convolutions, that in channels-last memory format; and theirs."""
+SIDES = ('ours', 'folded', 'deployed', 'theirs', 'theirs, channels-last')
+"""Our network as it is, with norms folded into the convolutions, that in channels-last memory format (what
+:func:`~mmlight.deployment.deploy.switch_to_deploy` makes); and theirs."""
 
 PARITY = 1e-4
 """Largest difference of an output, as a share of its largest value, with which two networks count as the same."""
@@ -69,8 +70,8 @@ def difference(ours: Any, theirs: Any) -> float:
 RATIOS = (
     ('ours', 'theirs'),
     ('folded', 'theirs'),
-    ('folded, channels-last', 'theirs'),
-    ('folded, channels-last', 'theirs, channels-last'),
+    ('deployed', 'theirs'),
+    ('deployed', 'theirs, channels-last'),
 )
 """Of which sides the table gives the ratio."""
 
@@ -277,6 +278,7 @@ def markdown(compared: Sequence[Compared]) -> str:
             lines.append('| ' + ' | '.join(cells) + ' |')
     worst = max(one.difference for one in compared)
     note = f'Milliseconds, medians; outputs agree within {worst:.0e} of the largest value. Below 1: ours is faster.'
+    note += '\nDeployed: folded, and channels-last in memory, as `tools/test.py --deploy` runs it.'
     if any(not latency.steady for one in compared for times in one.times.values() for latency in times.values()):
         note += '\n± where the repeats differ by more than 3 %.'
     return '\n'.join([*lines, '', note])

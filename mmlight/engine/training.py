@@ -4,7 +4,7 @@ import copy
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import torch
@@ -114,6 +114,7 @@ def evaluate(
     data: str | os.PathLike | None = None,
     device: str | None = None,
     onnx: str | os.PathLike | None = None,
+    deploy: bool = False,
 ) -> dict:
     """Evaluate a checkpoint, or an exported file, as mmdet's and mmseg's ``tools/test.py`` do.
 
@@ -125,6 +126,7 @@ def evaluate(
             one lies in the run's own folder, ``work_dir/<timestamp>``, an absolute one where it says.
         tta: test-time augmentation, by the config's ``tta_model`` and ``tta_pipeline``. By default a detector sees each
             image also flipped, a segmentor at six sizes, 0.5 to 1.75 of the test pipeline's, plain and flipped.
+        deploy: evaluate the network as :func:`mmlight.deployment.deploy.switch_to_deploy` makes it.
 
     Other arguments are those of :func:`train`.
 
@@ -142,11 +144,15 @@ def evaluate(
     if onnx is not None:
         if tta:
             raise InputError('--tta: an exported file has no test-time augmentation')
+        if deploy:
+            raise InputError('--deploy: an exported file has its norms folded already')
         _use_exported(cfg, str(onnx))
     if show or show_dir:
         _enable_drawing(cfg, show, show_dir, wait_time)
     if tta:
         _enable_tta(cfg)
+    if deploy:
+        _enable_deploy(cfg)
     if out is not None:
         _enable_out(cfg, str(out))
     with use_device(device, launcher):
@@ -368,6 +374,17 @@ def _use_exported(cfg: Config, file: str) -> None:
     task = 'segmentation' if _is_segmentation(cfg) else 'detection'
     classes = dataset_meta(cfg).get('classes')
     cfg.model = ConfigDict(type='mmlight.OnnxModel', file=file, classes=classes and list(classes), task=task)
+
+
+def _enable_deploy(cfg: Config) -> None:
+    from mmlight.analysis.complexity import evaluated_shape
+
+    if cfg.get('compile'):
+        raise InputError('--deploy: cannot go with `compile`, which has compiled the network as it was')
+    hook = ConfigDict(type='mmlight.DeployHook')
+    with suppress(InputError):  # no fixed size: the hook's own
+        hook.shape = [-(-side // 128) * 128 for side in evaluated_shape(cfg)]
+    cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), hook]
 
 
 def _enable_tta(cfg: Config) -> None:

@@ -52,7 +52,7 @@ class TrialLog:
             if known.get(key) != wanted.get(key):
                 raise InputError(
                     f'--resume: the search in {self.path.parent} has {key} {known.get(key)!r}, the config has '
-                    f'{wanted.get(key)!r}; resume with the same, or use another --work-dir'
+                    f'{wanted.get(key)!r}; resume with the same, or use another folder'
                 )
 
     def append(self, *events: Mapping) -> None:

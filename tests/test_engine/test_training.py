@@ -109,6 +109,38 @@ def test_test_time_augmentation(trained, tmp_path, name):
     assert main(list(map(str, arguments))) == 0
 
 
+@pytest.mark.parametrize('options', [{}, dict(custom_hooks=[dict(type='EMAHook')]), dict(tta=True)])
+@pytest.mark.parametrize('name', ['det', 'seg'])
+def test_deployed_networks_predict_the_same(trained, tmp_path, name, options):
+    checkpoint, found = latest_checkpoint(trained / name), []
+    for deploy in (False, True):
+        cfg = load_config(project() / f'{name}.py')
+        cfg.custom_hooks = options.get('custom_hooks', [])
+        out = tmp_path / str(deploy) / ('all.pkl' if name == 'det' else 'labels')
+        arguments = dict(work_dir=tmp_path, out=out, tta=options.get('tta', False))
+        metrics = evaluate(cfg, checkpoint, deploy=deploy, **arguments)
+        if name == 'det':
+            found.append([one['pred_instances']['scores'] for one in pickle.loads(out.read_bytes())])
+        else:
+            found.append([torch.from_numpy(cv2.imread(str(file), -1)) for file in sorted(out.glob('*.png'))])
+        assert metrics
+    assert len(found[0]) == 4
+    for plain, deployed in zip(*found, strict=True):
+        if name == 'det':
+            torch.testing.assert_close(plain, deployed, atol=1e-4, rtol=1e-3)
+        else:
+            assert (plain == deployed).float().mean() >= 0.999
+
+
+def test_what_cannot_be_deployed(trained, tmp_path):
+    cfg = load_config(project() / 'det.py')
+    with pytest.raises(InputError, match='--deploy: an exported file has its norms folded already'):
+        evaluate(cfg, None, onnx='a.onnx', deploy=True, work_dir=tmp_path)
+    cfg.compile = True
+    with pytest.raises(InputError, match='--deploy: cannot go with `compile`'):
+        evaluate(cfg, latest_checkpoint(trained / 'det'), deploy=True, work_dir=tmp_path)
+
+
 @pytest.mark.parametrize(
     ('name', 'sizes'),
     [

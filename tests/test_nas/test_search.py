@@ -235,7 +235,7 @@ def finished(tmp_path_factory) -> Path:
 @pytest.mark.parametrize(
     ('changes', 'message'),
     [
-        (dict(seed=3), r'has seed 0, the config has 3; resume with the same, or use another --work-dir'),
+        (dict(seed=3), r'has seed 0, the config has 3; resume with the same, or use another folder'),
         (dict(space=dict(type='NASFPNSpace', num_cells=8)), r"has space {'type': 'NASFPNSpace'}, the config has"),
     ],
 )

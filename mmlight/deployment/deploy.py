@@ -1,0 +1,63 @@
+"""A trained network made ready for inference in PyTorch: less to compute, the same outputs."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Sequence
+
+import torch
+from mmengine.hooks import Hook
+from mmengine.logging import print_log
+from mmengine.model import BaseModel, BaseTTAModel, is_model_wrapper
+from mmengine.runner import Runner
+
+from mmlight.analysis.variants import fold_norms
+from mmlight.registry import HOOKS
+
+
+def switch_to_deploy(model: BaseModel, shape: Sequence[int] = (256, 256)) -> BaseModel:
+    """A copy in evaluation mode with norms folded into the convolutions before them and maps with the channels last.
+
+    Folding is checked on a random image; where it changes the outputs (a norm that does not follow its convolution) the
+    norms are left, and a warning says so.
+
+    Args:
+        model: A detector or segmentor of mmdet or mmseg, trained; it stays as it is.
+        shape: (height, width) of the random image.
+    """
+    folded = fold_norms(model, tuple(shape))
+    if folded is None:
+        print_log(
+            f'{type(model).__name__}: folding its norms changes its outputs; they are left', 'current', logging.WARNING
+        )
+        folded = copy.deepcopy(model).eval()
+    return folded.to(memory_format=torch.channels_last)
+
+
+@HOOKS.register_module()
+class DeployHook(Hook):
+    """Evaluates :func:`switch_to_deploy` of the model that the runner has, averaged weights included.
+
+    Args:
+        shape: As there.
+    """
+
+    priority = 'VERY_LOW'  # behind EMAHook, which puts the averaged weights into the model
+
+    def __init__(self, shape: Sequence[int] = (256, 256)):
+        self.shape = tuple(shape)
+
+    def before_test_epoch(self, runner: Runner) -> None:
+        self.model = runner.model
+        model = self.model.module if is_model_wrapper(self.model) else self.model
+        if isinstance(model, BaseTTAModel):
+            self.plain, model.module = model.module, switch_to_deploy(model.module, self.shape)
+        else:
+            runner.model = switch_to_deploy(model, self.shape)
+
+    def after_test_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
+        model = self.model.module if is_model_wrapper(self.model) else self.model
+        if isinstance(model, BaseTTAModel):
+            model.module = self.plain
+        runner.model = self.model
