@@ -56,7 +56,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('configs', nargs='*', metavar='CONFIG[@SIZE]', help='instead of the usual ones')
     parser.add_argument('--page', type=Path, default=Path('docs/benchmark.md'), help='default docs/benchmark.md')
     parser.add_argument(
-        '--columns', nargs='+', metavar='NAME', help='default: eager fused onnx, on a GPU all but compile'
+        '--columns', nargs='+', metavar='NAME', help='default: eager fused channels-last onnx, on a GPU all but compile'
     )
     parser.add_argument(
         '--pairs', nargs='*', default=list(PAIRS), metavar='NAME', help=f'of {", ".join(PAIRS)}; on the CPU'
@@ -72,7 +72,7 @@ def main() -> None:
     args = parse_args()
     on_cpu = args.device == 'cpu'
     plan = Plan(
-        columns=args.columns or (['eager', 'fused', 'onnx'] if on_cpu else []),
+        columns=args.columns or (['eager', 'fused', 'channels-last', 'onnx'] if on_cpu else []),
         threads=args.threads if on_cpu else [1],
         seconds=args.seconds,
         warmup_seconds=args.seconds / 2,
