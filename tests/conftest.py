@@ -5,13 +5,24 @@ import os
 # Small networks are not quicker on more threads, and runs that are compared bit by bit need the same number of them.
 os.environ['OMP_NUM_THREADS'] = '1'
 
+import random
 from contextlib import suppress
 from importlib import import_module
 from importlib.util import find_spec
 
+import numpy as np
 import pytest
+import torch
 
 import mmlight  # noqa: F401  (installs the compatibility layer)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """Each test, and the fixtures made for it, draw the same whatever ran before."""
+    random.seed(0)
+    np.random.seed(0)
+    torch.manual_seed(0)
 
 
 @pytest.fixture(scope='session')
