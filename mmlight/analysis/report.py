@@ -7,6 +7,7 @@ import html
 import importlib
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -15,10 +16,12 @@ from typing import Any
 import cv2
 
 from mmlight.analysis.benchmark import Plan, Row, benchmark, environment
+from mmlight.analysis.complexity import evaluated_shape
 from mmlight.analysis.contenders import Result, parse, results
 from mmlight.analysis.report_page import PAGE
 from mmlight.analysis.training_log import TrainingLog, read_log
 from mmlight.engine.checkpoint import latest_checkpoint
+from mmlight.engine.config import load_config
 from mmlight.engine.prediction import find_images, predict
 from mmlight.errors import InputError
 
@@ -60,6 +63,7 @@ class Entry:
         weights: checkpoint.
         config: path.
         pictures: image -> the picture with the predictions drawn.
+        judged_at: (height, width) that the accuracy is of, where the figures are of another input.
     """
 
     row: Row
@@ -68,6 +72,7 @@ class Entry:
     log: TrainingLog | None = None
     weights: Path | None = None
     pictures: dict[Path, Path] = field(default_factory=dict)
+    judged_at: tuple[int, int] | None = None
 
     def time(self, part: str) -> float | None:
         """Milliseconds of the fastest column measured."""
@@ -104,8 +109,13 @@ class Entry:
 
         counts = [number(found['parameters'], 2), f'{found["macs"]:.4g}']
         times = [number(found['latency'], 1), number(found['end_to_end'], 1), number(row.memory, 0)]
-        accuracy = [number(found['accuracy'], 1), found['dataset'] or '-']
-        return [row.name, row.task, ' x '.join(map(str, row.shape)), *accuracy, *counts, *times]
+        at = f', at {_size(self.judged_at)}' if self.judged_at and self.result else ''
+        accuracy = [number(found['accuracy'], 1), (found['dataset'] or '-') + at]
+        return [row.name, row.task, _size(row.shape), *accuracy, *counts, *times]
+
+
+def _size(shape: Sequence[int]) -> str:
+    return ' x '.join(map(str, shape))
 
 
 def make_report(
@@ -132,7 +142,7 @@ def make_report(
     files = find_images(list(images)) if images else []
     contenders = [*configs, *(str(config) for config, *_ in works)]
     rows = benchmark(contenders, plan)
-    labels = [*(' x '.join(map(str, row.shape)) for row in rows[: len(configs)]), *(Path(d).name for d in work_dirs)]
+    labels = [*(_size(row.shape) for row in rows[: len(configs)]), *(Path(d).name for d in work_dirs)]
     names = [row.name for row in rows]
     for row, label in zip(rows, labels, strict=True):  # one config at two sizes, or trained twice
         if names.count(row.name) > 1:
@@ -140,7 +150,11 @@ def make_report(
     entries = []
     for contender, row in zip(configs, rows, strict=False):
         config = parse(contender)[0]
-        entries.append(Entry(row, next(iter(results(config, METRICS[row.task][0])), None), config))
+        entry = Entry(row, next(iter(results(config, METRICS[row.task][0])), None), config)
+        with suppress(InputError):  # no fixed size
+            own = evaluated_shape(load_config(config))
+            entry.judged_at = None if own == row.shape else own
+        entries.append(entry)
     for (config, log, weights), row in zip(works, rows[len(configs) :], strict=True):
         entries.append(Entry(row, _best(log, row.task), config, log, weights))
     out = Path(out)

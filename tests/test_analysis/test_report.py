@@ -68,9 +68,9 @@ def test_table(made):
     lines = (made / 'report.md').read_text().splitlines()
     assert lines[2] == '| ' + ' | '.join(COLUMNS) + ' |'
     assert lines[4].startswith(
-        '| thundernet_snet49_4xb16-375k_coco-320 | detection | 64 x 64 | 19.2 | COCO test-dev | 1.15'
+        '| thundernet_snet49_4xb16-375k_coco-320 | detection | 64 x 64 | 19.2 | COCO test-dev, at 320 x 320 | 1.15'
     )
-    assert '| 21.3 | COCO val2017 | 4.23 |' in lines[5]
+    assert '| 21.3 | COCO val2017, at 320 x 320 | 4.23 |' in lines[5]
     assert '* mmdet 3.3.0, ssd/metafile.yml: ssdlite_mobilenetv2-scratch_8xb24-600e_coco' in lines
 
 
