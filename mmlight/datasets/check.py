@@ -240,7 +240,9 @@ def _check_dataset(dataset: BaseDataset, classes: list[str], where: str, level: 
     if getattr(dataset, 'backend_args', None) or '://' in f'{dataset.ann_file}{dataset.data_root}':
         return []  # not on this machine's disk
     if dataset.data_root and not os.path.isdir(dataset.data_root):
-        raise InputError(f'config key {where}.data_root: folder {dataset.data_root} does not exist')
+        built_in = os.path.basename(os.path.normpath(dataset.data_root)) == 'sample'
+        hint = f' (`mmlight sample --out {dataset.data_root}` draws it)' if built_in else ''
+        raise InputError(f'config key {where}.data_root: folder {dataset.data_root} does not exist{hint}')
     if hasattr(dataset, 'seg_map_suffix') and hasattr(dataset, 'img_suffix'):
         return _check_segmentation(dataset, classes, where)
     if _reads_plain_coco(type(dataset)):

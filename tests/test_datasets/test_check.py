@@ -147,7 +147,8 @@ def test_classes_of_another_data_set(sample):
 @pytest.mark.parametrize(
     ('key', 'value', 'message'),
     [
-        ('data_root', '/nowhere/', r'data_root: folder /nowhere/ does not exist'),
+        ('data_root', '/nowhere/', r'data_root: folder /nowhere/ does not exist$'),
+        ('data_root', 'no/sample/', r'does not exist \(`mmlight sample --out no/sample/` draws it\)$'),
         ('ann_file', '/nowhere/a.json', r'annotation file /nowhere/a\.json: does not exist'),
         ('data_prefix', {'img': '/nowhere/'}, r'image folder /nowhere: does not exist'),
         (
