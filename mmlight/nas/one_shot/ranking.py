@@ -157,10 +157,13 @@ class StandAlone:
     def _plot(self, ours: Sequence[float], theirs: Sequence[float]) -> None:
         from matplotlib.figure import Figure
 
-        figure = Figure(figsize=(4.5, 4), layout='constrained')
+        figure = Figure(figsize=(5.5, 4), layout='constrained')
         axes = figure.subplots()
         axes.plot(ours, theirs, '.', color='0.6')
         for path, x, y in zip(self.paths, ours, theirs, strict=True):
-            axes.annotate(''.join(map(str, path)), (x, y), fontsize=8, color='tab:red' if path == self.found else '0.2')
+            color = 'tab:red' if path == self.found else '0.2'
+            axes.annotate(''.join(map(str, path)), (x, y), (4, 3), textcoords='offset points', fontsize=8, color=color)
+        axes.margins(0.12)
+        axes.locator_params(nbins=6)
         axes.set(xlabel=f'{self.metric} with the weights of the supernet', ylabel=f'{self.metric} trained alone')
         figure.savefig(self.out / 'ranking.png', dpi=110)
