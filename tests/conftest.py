@@ -19,7 +19,7 @@ import mmlight  # noqa: F401  (installs the compatibility layer)
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup() -> None:
-    """Each test, and the fixtures made for it, draw the same whatever ran before."""
+    """Each test, with the fixtures that are made at its start, begins with the same seed."""
     random.seed(0)
     np.random.seed(0)
     torch.manual_seed(0)

@@ -63,7 +63,7 @@ class Entry:
         weights: checkpoint.
         config: path.
         pictures: image -> the picture with the predictions drawn.
-        judged_at: (height, width) that the accuracy is of, where the figures are of another input.
+        judged_at: (height, width) that the config evaluates at, where the figures are of another input.
     """
 
     row: Row
@@ -94,6 +94,7 @@ class Entry:
             accuracy=result and result.value,
             dataset=result and result.dataset,
             source=result and result.source,
+            judged_at=_size(self.judged_at) if self.judged_at and result else None,
             parameters=row.parameters / 1e6,
             macs=row.macs / 1e9,
             latency=self.time('net'),
@@ -109,7 +110,7 @@ class Entry:
 
         counts = [number(found['parameters'], 2), f'{found["macs"]:.4g}']
         times = [number(found['latency'], 1), number(found['end_to_end'], 1), number(row.memory, 0)]
-        at = f', at {_size(self.judged_at)}' if self.judged_at and self.result else ''
+        at = f', at {found["judged_at"]}' if found['judged_at'] else ''
         accuracy = [number(found['accuracy'], 1), (found['dataset'] or '-') + at]
         return [row.name, row.task, _size(row.shape), *accuracy, *counts, *times]
 

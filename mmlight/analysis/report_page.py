@@ -20,7 +20,7 @@ function traces(entries, task, axis) {
   for (const e of entries) {
     if (e.task !== task || e.accuracy === null || e[axis] === null) continue;
     if (!groups.has(e.dataset)) groups.set(e.dataset, []);
-    groups.get(e.dataset).push([e[axis], e.accuracy, e.name]);
+    groups.get(e.dataset).push([e[axis], e.accuracy, e.name + (e.judged_at ? `, accuracy at ${e.judged_at}` : '')]);
   }
   const colours = ['#3366cc', '#dc3912', '#109618', '#990099', '#ff9900', '#0099c6'], found = [];
   let index = 0;

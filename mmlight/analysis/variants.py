@@ -5,15 +5,16 @@ from __future__ import annotations
 
 import copy
 import io
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import Any
 
 import torch
-from mmcv.cnn import ConvModule, fuse_conv_bn
 from mmengine.model import BaseModel
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils._pytree import tree_leaves
 
 from mmlight.analysis.complexity import inference
@@ -39,7 +40,7 @@ HEADS = ('rpn_head', 'bbox_head', 'decode_head')
 
 
 class RawOutputs(nn.Module):
-    """Image to what the heads put out, before any decoding; a second stage takes fixed RoIs.
+    """Image to what the heads put out (the maps, without heads), before any decoding; a second stage takes fixed RoIs.
 
     Args:
         model: A detector or segmentor.
@@ -59,7 +60,7 @@ class RawOutputs(nn.Module):
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         maps = self.model.extract_feat(image)
         heads = [head for name in HEADS if isinstance(head := getattr(self.model, name, None), nn.Module)]
-        found = [head(maps) for head in heads]
+        found = [head(maps) for head in heads] or [maps]
         if len(self.rois):
             rois = torch.cat(
                 [self.rois + index * self.rois.new_tensor([1.0, 0, 0, 0, 0]) for index in range(len(image))]
@@ -70,36 +71,81 @@ class RawOutputs(nn.Module):
 
 
 def fold_norms(network: nn.Module, shape: tuple[int, int]) -> nn.Module | None:
-    """A copy with norms folded into the convolutions before them, or None where that changes what is computed.
+    """A copy with norms folded into the convolutions before them, or None where that cannot be checked.
 
-    mmcv's folding takes each norm for that of the last convolution beside it, whatever stands between them (as the
-    concatenations of CGNet and ERFNet); only the order inside of mmcv's ``ConvModule`` is looked after here.
+    What follows what is seen in a run on a random image: a norm is folded if it always takes what one convolution has
+    just put out and no other norm does. mmcv's folding goes by the order of the modules, which misleads where a
+    convolution is shared (a head's over levels with norms of their own) or something stands between. Norms that the run
+    does not come by, such as those of a mask branch, stay. At last the outputs are compared.
     """
     copied = copy.deepcopy(network).eval()
-    for module in copied.modules():
-        if (
-            isinstance(module, ConvModule)
-            and module.with_norm
-            and module.order.index('norm') < module.order.index('conv')
-        ):
-            module._modules['conv'] = module._modules.pop('conv')  # behind its norm, so that they are no pair
-    image = torch.rand(1, 3, *shape, device=next(network.parameters()).device)
+    if not any(isinstance(module, _BatchNorm) for module in copied.modules()):
+        return copied
+    first = next(copied.parameters())
+    image = torch.rand(1, 3, *shape, device=first.device, dtype=first.dtype)
     run = RawOutputs(copied, shape).to(image.device) if isinstance(copied, BaseModel) else copied
-    with inference(copied, shape) as (forward, _):
-        function = partial(run, image)
-        try:
-            before = _numbers(function())
-        except Exception:  # heads in a row, or of queries: the library's own way through them
-            function = forward
-            before = _numbers(function())
-        try:
-            fuse_conv_bn(copied)
-            after = _numbers(function())
-        except (RuntimeError, InputError):  # shapes do not fit
+    exact = torch.backends.cudnn.flags(allow_tf32=False), torch.autocast(image.device.type, enabled=False)
+    with inference(copied, shape) as (forward, _), exact[0], exact[1]:
+        # heads in a row, or of queries, are left to the library's own way through them
+        found = next(((f, seen) for f in (partial(run, image), forward) if (seen := _attempt(f)) is not None), None)
+        if found is None:
             return None
+        function, before = found
+        pairs = _pairs(copied, function)
+        _fold(pairs)
+        norms = {norm for _, norm in pairs}
+        for module in copied.modules():
+            module._modules |= {name: nn.Identity() for name, child in module._modules.items() if child in norms}
+        after = _numbers(function())
     # of the largest value: what a random network makes of rounding grows with its depth
-    near = all((a - b).abs().max() <= 1e-3 * a.abs().max().clamp(min=1) for a, b in zip(before, after, strict=True))
+    near = all((a - b).abs().max() <= 1e-3 * a.abs().max() + 1e-6 for a, b in zip(before, after, strict=True))
     return copied if near else None
+
+
+def _attempt(function: Callable[[], object]) -> list[Tensor] | None:
+    """The numbers that it gives, None where it cannot run."""
+    try:
+        return _numbers(function())
+    except Exception:  # of the library, whatever it is: inputs that it does not get here, sizes that it cannot take
+        return None
+
+
+def _pairs(network: nn.Module, function: Callable[[], object]) -> list[tuple[nn.Conv2d, _BatchNorm]]:
+    """Convolutions and norms of which either sees nothing but the other in a run."""
+    outputs: list[tuple[Tensor, nn.Conv2d]] = []  # kept, so that no other tensor gets the place of one
+    calls: Counter[nn.Module | None] = Counter()
+    taken: Counter[tuple[nn.Conv2d | None, _BatchNorm]] = Counter()
+
+    def leave(module: nn.Module, args: tuple, output: Tensor) -> None:
+        outputs.append((output, module))
+        calls[module] += 1
+
+    def enter(module: nn.Module, args: tuple) -> None:
+        maker = next((conv for tensor, conv in reversed(outputs) if args and tensor is args[0]), None)
+        calls[module] += 1
+        taken[maker, module] += 1
+
+    hooks = []
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            hooks.append(module.register_forward_hook(leave))
+        elif isinstance(module, _BatchNorm) and module.affine and module.running_mean is not None:
+            hooks.append(module.register_forward_pre_hook(enter))
+    try:
+        function()
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return [(conv, norm) for (conv, norm), n in taken.items() if conv and calls[conv] == calls[norm] == n]
+
+
+def _fold(pairs: list[tuple[nn.Conv2d, _BatchNorm]]) -> None:
+    """The norm's scale and shift go into the convolution."""
+    for conv, norm in pairs:
+        scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
+        bias = torch.zeros_like(scale) if conv.bias is None else conv.bias
+        conv.weight = nn.Parameter(conv.weight * scale.reshape(-1, 1, 1, 1))
+        conv.bias = nn.Parameter((bias - norm.running_mean) * scale + norm.bias)
 
 
 def _numbers(outputs: object) -> list[Tensor]:

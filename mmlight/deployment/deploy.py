@@ -19,8 +19,8 @@ from mmlight.registry import HOOKS
 def switch_to_deploy(model: BaseModel, shape: Sequence[int] = (256, 256)) -> BaseModel:
     """A copy in evaluation mode with norms folded into the convolutions before them and maps with the channels last.
 
-    Folding is checked on a random image; where it changes the outputs (a norm that does not follow its convolution) the
-    norms are left, and a warning says so.
+    Folded are the norms that follow a convolution of their own in a run on a random image; others stay. The outputs are
+    compared; where they differ, or where the network cannot run on that image, all norms stay and a warning says so.
 
     Args:
         model: A detector or segmentor of mmdet or mmseg, trained; it stays as it is.
@@ -28,9 +28,8 @@ def switch_to_deploy(model: BaseModel, shape: Sequence[int] = (256, 256)) -> Bas
     """
     folded = fold_norms(model, tuple(shape))
     if folded is None:
-        print_log(
-            f'{type(model).__name__}: folding its norms changes its outputs; they are left', 'current', logging.WARNING
-        )
+        message = f'{type(model).__name__}: its norms are left, folding them could not be checked'
+        print_log(message, 'current', logging.WARNING)
         folded = copy.deepcopy(model).eval()
     return folded.to(memory_format=torch.channels_last)
 

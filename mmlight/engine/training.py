@@ -149,10 +149,10 @@ def evaluate(
         _use_exported(cfg, str(onnx))
     if show or show_dir:
         _enable_drawing(cfg, show, show_dir, wait_time)
+    if deploy:  # before the test pipeline changes
+        _enable_deploy(cfg)
     if tta:
         _enable_tta(cfg)
-    if deploy:
-        _enable_deploy(cfg)
     if out is not None:
         _enable_out(cfg, str(out))
     with use_device(device, launcher):
@@ -383,7 +383,7 @@ def _enable_deploy(cfg: Config) -> None:
         raise InputError('--deploy: cannot go with `compile`, which has compiled the network as it was')
     hook = ConfigDict(type='mmlight.DeployHook')
     with suppress(InputError):  # no fixed size: the hook's own
-        hook.shape = [-(-side // 128) * 128 for side in evaluated_shape(cfg)]
+        hook.shape = [min(-(-side // 128) * 128, 512) for side in evaluated_shape(cfg)]
     cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), hook]
 
 

@@ -103,7 +103,7 @@ def test_functions_of_the_page(made):
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found['points'] == [1, 1]
-    assert found['names'] == [entry['name'] for entry in entries]
+    assert found['names'] == [f'{entry["name"]}, accuracy at 320 x 320' for entry in entries]
     assert found['sets'] == ['COCO test-dev', 'COCO val2017']
     assert found['sorted'] == ['9', '10.5', '100', '-']
     assert found['words'] == ['a', 'b']

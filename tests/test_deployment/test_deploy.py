@@ -32,24 +32,68 @@ def test_the_copy_computes_the_same(name):
     assert all(parameter.is_contiguous() for parameter in network.parameters())
 
 
-class Concatenated(BaseModel):
-    """A norm whose input is the convolution's beside another map."""
+class Parts(BaseModel):
+    """Convolutions and norms: a pair; one behind a concatenation; one convolution for two norms; none to learn."""
 
     def __init__(self):
         super().__init__()
-        self.conv, self.bn = nn.Conv2d(3, 4, 1), nn.BatchNorm2d(7)
+        self.conv, self.bn = nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4)
+        self.beside = nn.BatchNorm2d(7)
+        self.shared, self.norms = nn.Conv2d(7, 7, 1), nn.ModuleList(nn.BatchNorm2d(7) for _ in range(2))
+        self.last, self.plain = nn.Conv2d(7, 7, 1), nn.BatchNorm2d(7, affine=False)
+        for module in self.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                nn.init.uniform_(module.running_mean, -1, 1)
+                nn.init.uniform_(module.running_var, 0.5, 1.5)
 
     def extract_feat(self, x):
-        return [self.bn(torch.cat([self.conv(x), x], 1))]
+        y = self.beside(torch.cat([self.bn(self.conv(x)), x], 1))
+        return [self.plain(self.last(norm(self.shared(y)))) for norm in self.norms]
 
     def forward(self, inputs, data_samples=None, mode='tensor'):
         return self.extract_feat(inputs)
 
 
-def test_norms_that_cannot_be_folded_are_left(caplog):
+def test_only_pairs_are_folded():
+    network = Parts()
+    deployed = switch_to_deploy(network, (8, 8))
+    assert isinstance(deployed.bn, nn.Identity)
+    assert [name for name, module in deployed.named_modules() if isinstance(module, nn.BatchNorm2d)] == [
+        'beside',
+        'norms.0',
+        'norms.1',
+        'plain',
+    ]
+    image = torch.rand(1, 3, 8, 8)
+    with torch.no_grad():
+        for a, b in zip(network.eval()(image), deployed(image), strict=True):
+            torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
+
+
+def test_a_head_with_a_norm_for_each_level_keeps_them():
+    deployed = switch_to_deploy(build(load_config('retinanet_spinenet-49s_sample')), (128, 128))
+    left = {name.split('.')[0] for name, module in deployed.named_modules() if isinstance(module, nn.BatchNorm2d)}
+    assert left == {'bbox_head'}
+
+
+class Unfoldable(Parts):
+    """Reads what the convolution puts out beside its norm."""
+
+    def extract_feat(self, x):
+        y = self.conv(x)
+        return [self.bn(y) * y]
+
+
+class Unrunnable(Parts):
+    def extract_feat(self, x):
+        raise ValueError('needs more than an image')
+
+
+@pytest.mark.parametrize('kind', [Unfoldable, Unrunnable])
+def test_norms_that_cannot_be_folded_are_left(kind, caplog):
     logger = MMLogger.get_current_instance()
     logger.addHandler(caplog.handler)  # it hands nothing on to others
-    deployed = switch_to_deploy(Concatenated(), (8, 8))
+    deployed = switch_to_deploy(kind(), (8, 8))
     logger.removeHandler(caplog.handler)
-    assert 'Concatenated: folding its norms changes its outputs' in caplog.text
+    assert f'{kind.__name__}: its norms are left' in caplog.text
     assert isinstance(deployed.bn, nn.BatchNorm2d)
