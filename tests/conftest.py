@@ -6,6 +6,7 @@ import os
 os.environ['OMP_NUM_THREADS'] = '1'
 
 import random
+import sys
 from contextlib import suppress
 from importlib import import_module
 from importlib.util import find_spec
@@ -13,6 +14,7 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 import torch
+from mmengine.logging import MMLogger
 
 import mmlight  # noqa: F401  (installs the compatibility layer)
 
@@ -23,6 +25,10 @@ def pytest_runtest_setup() -> None:
     random.seed(0)
     np.random.seed(0)
     torch.manual_seed(0)
+    for logger in MMLogger._instance_dict.values():  # those of a test whose output was captured write to what it closed
+        for handler in logger.handlers:
+            if getattr(getattr(handler, 'stream', None), 'closed', False):
+                handler.stream = sys.stdout
 
 
 @pytest.fixture(scope='session')
