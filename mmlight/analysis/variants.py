@@ -112,16 +112,18 @@ def _attempt(function: Callable[[], object]) -> list[Tensor] | None:
 
 def _pairs(network: nn.Module, function: Callable[[], object]) -> list[tuple[nn.Conv2d, _BatchNorm]]:
     """Convolutions and norms of which either sees nothing but the other in a run."""
-    outputs: list[tuple[Tensor, nn.Conv2d]] = []  # kept, so that no other tensor gets the place of one
+    # with the number of changes in place; kept, so that no other tensor gets the place of one
+    outputs: list[tuple[Tensor, int, nn.Conv2d]] = []
     calls: Counter[nn.Module | None] = Counter()
     taken: Counter[tuple[nn.Conv2d | None, _BatchNorm]] = Counter()
 
     def leave(module: nn.Module, args: tuple, output: Tensor) -> None:
-        outputs.append((output, module))
+        outputs.append((output, output._version, module))
         calls[module] += 1
 
     def enter(module: nn.Module, args: tuple) -> None:
-        maker = next((conv for tensor, conv in reversed(outputs) if args and tensor is args[0]), None)
+        same = (conv for x, changes, conv in reversed(outputs) if args and x is args[0] and x._version == changes)
+        maker = next(same, None)
         calls[module] += 1
         taken[maker, module] += 1
 

@@ -33,7 +33,8 @@ def test_the_copy_computes_the_same(name):
 
 
 class Parts(BaseModel):
-    """Convolutions and norms: a pair; one behind a concatenation; one convolution for two norms; none to learn."""
+    """Convolutions and norms: a pair; one behind a concatenation; one convolution for two norms; none to learn; one behind
+    an activation."""
 
     def __init__(self):
         super().__init__()
@@ -41,12 +42,14 @@ class Parts(BaseModel):
         self.beside = nn.BatchNorm2d(7)
         self.shared, self.norms = nn.Conv2d(7, 7, 1), nn.ModuleList(nn.BatchNorm2d(7) for _ in range(2))
         self.last, self.plain = nn.Conv2d(7, 7, 1), nn.BatchNorm2d(7, affine=False)
+        self.first, self.relu, self.behind = nn.Conv2d(3, 3, 1), nn.ReLU(inplace=True), nn.BatchNorm2d(3)
         for module in self.modules():
             if isinstance(module, nn.BatchNorm2d):
                 nn.init.uniform_(module.running_mean, -1, 1)
                 nn.init.uniform_(module.running_var, 0.5, 1.5)
 
     def extract_feat(self, x):
+        x = self.behind(self.relu(self.first(x)))
         y = self.beside(torch.cat([self.bn(self.conv(x)), x], 1))
         return [self.plain(self.last(norm(self.shared(y)))) for norm in self.norms]
 
@@ -63,6 +66,7 @@ def test_only_pairs_are_folded():
         'norms.0',
         'norms.1',
         'plain',
+        'behind',
     ]
     image = torch.rand(1, 3, 8, 8)
     with torch.no_grad():
