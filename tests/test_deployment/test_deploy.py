@@ -33,8 +33,7 @@ def test_the_copy_computes_the_same(name):
 
 
 class Parts(BaseModel):
-    """Convolutions and norms: a pair; one behind a concatenation; one convolution for two norms; none to learn; one behind
-    an activation."""
+    """A pair; norms behind an activation and a concatenation; two for one convolution; one without weights."""
 
     def __init__(self):
         super().__init__()
