@@ -15,6 +15,7 @@ import torch
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.utils.fusion import fuse_conv_bn_weights
 from torch.utils._pytree import tree_leaves
 
 from mmlight.analysis.complexity import inference
@@ -71,12 +72,15 @@ class RawOutputs(nn.Module):
 
 
 def fold_norms(network: nn.Module, shape: tuple[int, int]) -> nn.Module | None:
-    """A copy with norms folded into the convolutions before them, or None where that cannot be checked.
+    """A copy with norms folded into the convolutions before them, or None where that changes the outputs.
 
     What follows what is seen in a run on a random image: a norm is folded if it always takes what one convolution has
     just put out and no other norm does. mmcv's folding goes by the order of the modules, which misleads where a
     convolution is shared (a head's over levels with norms of their own) or something stands between. Norms that the run
     does not come by, such as those of a mask branch, stay. At last the outputs are compared.
+
+    Raises:
+        InputError: the network cannot run on such an image.
     """
     copied = copy.deepcopy(network).eval()
     if not any(isinstance(module, _BatchNorm) for module in copied.modules()):
@@ -86,11 +90,12 @@ def fold_norms(network: nn.Module, shape: tuple[int, int]) -> nn.Module | None:
     run = RawOutputs(copied, shape).to(image.device) if isinstance(copied, BaseModel) else copied
     exact = torch.backends.cudnn.flags(allow_tf32=False), torch.autocast(image.device.type, enabled=False)
     with inference(copied, shape) as (forward, _), exact[0], exact[1]:
-        # heads in a row, or of queries, are left to the library's own way through them
-        found = next(((f, seen) for f in (partial(run, image), forward) if (seen := _attempt(f)) is not None), None)
-        if found is None:
-            return None
-        function, before = found
+        function = partial(run, image)
+        try:
+            before = _numbers(function())
+        except Exception:  # heads in a row, or of queries: the library's own way through them, or its error
+            function = forward
+            before = _numbers(function())
         pairs = _pairs(copied, function)
         _fold(pairs)
         norms = {norm for _, norm in pairs}
@@ -100,14 +105,6 @@ def fold_norms(network: nn.Module, shape: tuple[int, int]) -> nn.Module | None:
     # of the largest value: what a random network makes of rounding grows with its depth
     near = all((a - b).abs().max() <= 1e-3 * a.abs().max() + 1e-6 for a, b in zip(before, after, strict=True))
     return copied if near else None
-
-
-def _attempt(function: Callable[[], object]) -> list[Tensor] | None:
-    """The numbers that it gives, None where it cannot run."""
-    try:
-        return _numbers(function())
-    except Exception:  # of the library, whatever it is: inputs that it does not get here, sizes that it cannot take
-        return None
 
 
 def _pairs(network: nn.Module, function: Callable[[], object]) -> list[tuple[nn.Conv2d, _BatchNorm]]:
@@ -131,7 +128,7 @@ def _pairs(network: nn.Module, function: Callable[[], object]) -> list[tuple[nn.
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             hooks.append(module.register_forward_hook(leave))
-        elif isinstance(module, _BatchNorm) and module.affine and module.running_mean is not None:
+        elif isinstance(module, _BatchNorm) and module.running_mean is not None:
             hooks.append(module.register_forward_pre_hook(enter))
     try:
         function()
@@ -144,10 +141,8 @@ def _pairs(network: nn.Module, function: Callable[[], object]) -> list[tuple[nn.
 def _fold(pairs: list[tuple[nn.Conv2d, _BatchNorm]]) -> None:
     """The norm's scale and shift go into the convolution."""
     for conv, norm in pairs:
-        scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
-        bias = torch.zeros_like(scale) if conv.bias is None else conv.bias
-        conv.weight = nn.Parameter(conv.weight * scale.reshape(-1, 1, 1, 1))
-        conv.bias = nn.Parameter((bias - norm.running_mean) * scale + norm.bias)
+        statistics = norm.running_mean, norm.running_var, norm.eps
+        conv.weight, conv.bias = fuse_conv_bn_weights(conv.weight, conv.bias, *statistics, norm.weight, norm.bias)
 
 
 def _numbers(outputs: object) -> list[Tensor]:

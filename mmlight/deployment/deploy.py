@@ -13,6 +13,7 @@ from mmengine.model import BaseModel, BaseTTAModel, is_model_wrapper
 from mmengine.runner import Runner
 
 from mmlight.analysis.variants import fold_norms
+from mmlight.errors import InputError
 from mmlight.registry import HOOKS
 
 
@@ -26,10 +27,13 @@ def switch_to_deploy(model: BaseModel, shape: Sequence[int] = (256, 256)) -> Bas
         model: A detector or segmentor of mmdet or mmseg, trained; it stays as it is.
         shape: (height, width) of the random image.
     """
-    folded = fold_norms(model, tuple(shape))
+    folded, reason = None, 'it would change the outputs'
+    try:
+        folded = fold_norms(model, tuple(shape))
+    except InputError as error:
+        reason = f'it cannot be checked: {error}'
     if folded is None:
-        message = f'{type(model).__name__}: its norms are left, folding them could not be checked'
-        print_log(message, 'current', logging.WARNING)
+        print_log(f'{type(model).__name__}: its norms are not folded, {reason}', 'current', logging.WARNING)
         folded = copy.deepcopy(model).eval()
     return folded.to(memory_format=torch.channels_last)
 

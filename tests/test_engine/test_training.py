@@ -11,6 +11,7 @@ from mmengine.config import Config
 from tiny_project import mmlight, project
 
 from mmlight.cli import main
+from mmlight.deployment.deploy import switch_to_deploy
 from mmlight.engine.checkpoint import latest_checkpoint, load
 from mmlight.engine.config import load_config
 from mmlight.engine.training import _enable_tta, evaluate, set_epochs
@@ -111,8 +112,14 @@ def test_test_time_augmentation(trained, tmp_path, name):
 
 @pytest.mark.parametrize('options', [{}, dict(custom_hooks=[dict(type='EMAHook')]), dict(tta=True)])
 @pytest.mark.parametrize('name', ['det', 'seg'])
-def test_deployed_networks_predict_the_same(trained, tmp_path, name, options):
-    checkpoint, found = latest_checkpoint(trained / name), []
+def test_deployed_networks_predict_the_same(trained, tmp_path, monkeypatch, name, options):
+    checkpoint, found, made = latest_checkpoint(trained / name), [], []
+
+    def make(*args):
+        made.append(switch_to_deploy(*args))
+        return made[-1]
+
+    monkeypatch.setattr('mmlight.deployment.deploy.switch_to_deploy', make)
     for deploy in (False, True):
         cfg = load_config(project() / f'{name}.py')
         cfg.custom_hooks = options.get('custom_hooks', [])
@@ -124,6 +131,8 @@ def test_deployed_networks_predict_the_same(trained, tmp_path, name, options):
         else:
             found.append([torch.from_numpy(cv2.imread(str(file), -1)) for file in sorted(out.glob('*.png'))])
         assert metrics
+    (network,) = made
+    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in network.backbone.modules())
     assert len(found[0]) == 4
     for plain, deployed in zip(*found, strict=True):
         if name == 'det':
