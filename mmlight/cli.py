@@ -135,14 +135,14 @@ def _doctor(args: argparse.Namespace) -> int:
 
 
 def _list(args: argparse.Namespace) -> None:
-    from mmlight.analysis import model_list
+    from mmlight.measure import model_list
 
     entries = model_list.list_models(args.pattern, args.measure, args.shape)
     print(model_list.to_json(entries) if args.json else model_list.table(entries))
 
 
 def _predict(args: argparse.Namespace) -> int:
-    from mmlight.engine.prediction import predict
+    from mmlight.runtime.prediction import predict
 
     result = predict(
         args.config, args.images, args.weights, args.out, args.score_thr, args.device, cfg_options=args.cfg_options
@@ -154,7 +154,7 @@ def _predict(args: argparse.Namespace) -> int:
 
 
 def _train(args: argparse.Namespace) -> None:
-    from mmlight.engine.training import train
+    from mmlight.runtime.training import train
 
     train(
         args.config,
@@ -168,7 +168,7 @@ def _train(args: argparse.Namespace) -> None:
 
 
 def _test(args: argparse.Namespace) -> None:
-    from mmlight.engine.training import evaluate
+    from mmlight.runtime.training import evaluate
 
     evaluate(
         args.config,
@@ -185,14 +185,14 @@ def _test(args: argparse.Namespace) -> None:
 
 
 def _flops(args: argparse.Namespace) -> None:
-    from mmlight.analysis import complexity
-    from mmlight.engine.config import load_config
+    from mmlight.measure import complexity
+    from mmlight.runtime.config import load_config
 
     print(complexity.measure(load_config(args.config, args.cfg_options), args.shape).table())
 
 
 def _sample(args: argparse.Namespace) -> None:
-    from mmlight.datasets import sample
+    from mmlight.data import sample
 
     print(sample.generate(args.out, seed=args.seed))
 

@@ -15,8 +15,8 @@ def _child(parent: root.Registry, *locations: str) -> root.Registry:
 
 MODELS = _child(root.MODELS, 'mmlight.models')
 TASK_UTILS = _child(root.TASK_UTILS, 'mmlight.models')
-DATASETS = _child(root.DATASETS, *(['mmlight.datasets.camvid'] if find_spec('mmseg') else []))
-TRANSFORMS = _child(root.TRANSFORMS, 'mmlight.datasets')
-HOOKS = _child(root.HOOKS, 'mmlight.engine', 'mmlight.nas.one_shot', 'mmlight.deployment.deploy')
+DATASETS = _child(root.DATASETS, *(['mmlight.data.camvid'] if find_spec('mmseg') else []))
+TRANSFORMS = _child(root.TRANSFORMS, 'mmlight.data')
+HOOKS = _child(root.HOOKS, 'mmlight.runtime', 'mmlight.nas.one_shot', 'mmlight.deploy.deploy')
 LOOPS = _child(root.LOOPS, 'mmlight.nas.one_shot')
 METRICS = _child(root.METRICS, *(['mmlight.nas.one_shot.coco_metric'] if find_spec('mmdet') else []))

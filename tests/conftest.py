@@ -47,7 +47,7 @@ def need():
 @pytest.fixture(scope='session')
 def effdet(need):
     """The package effdet."""
-    from mmlight.analysis.effdet_reference import import_effdet
+    from benchmarks.effdet_reference import import_effdet
 
     need('effdet')
     return import_effdet()
@@ -56,7 +56,7 @@ def effdet(need):
 @pytest.fixture(scope='session')
 def torchvision_models(need):
     """torchvision's classification networks."""
-    from mmlight.analysis.effdet_reference import import_effdet
+    from benchmarks.effdet_reference import import_effdet
     from mmlight.errors import InputError
 
     need('torchvision')

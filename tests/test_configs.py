@@ -11,11 +11,11 @@ import yaml
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from mmlight.analysis.complexity import build
-from mmlight.datasets.coco_folder import iter_class_counts
-from mmlight.datasets.sample import generate
-from mmlight.engine.config import load_config
-from mmlight.engine.strides import check_strides
+from mmlight.data.coco_folder import iter_class_counts
+from mmlight.data.sample import generate
+from mmlight.measure.complexity import build
+from mmlight.runtime.config import load_config
+from mmlight.runtime.strides import check_strides
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = sorted(path for path in (ROOT / 'configs').rglob('*.py') if '_base_' not in path.parts)

@@ -7,7 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from mmlight.datasets import sample
+from mmlight.data import sample
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 

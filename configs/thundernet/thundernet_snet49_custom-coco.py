@@ -6,7 +6,7 @@ _base_ = [
     '../_base_/schedules/adamw_epochs.py',
     '../_base_/default_runtime_det.py',
 ]
-from mmlight.datasets.coco_folder import coco_classes
+from mmlight.data.coco_folder import coco_classes
 
 data_root = '{{$MMLIGHT_COCO:data/my_coco}}/'
 train_ann = 'annotations/instances_train.json'

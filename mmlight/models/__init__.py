@@ -1,13 +1,12 @@
-"""Networks. Detection and segmentation parts are imported only where mmdet or mmseg is installed."""
+"""Networks. Parts that subclass mmdet's or mmseg's are imported only where these are installed."""
 
 from importlib import import_module
 from importlib.util import find_spec
 
-from mmlight.models import backbones, layers, necks
+from mmlight.models import backbones, heads, necks
 
-__all__ = ['backbones', 'layers', 'necks']
+__all__ = ['backbones', 'heads', 'necks']
 
-for _host, _part in (('mmdet', 'det'), ('mmseg', 'seg')):
-    if find_spec(_host):
-        import_module(f'mmlight.models.{_part}')
-        __all__.append(_part)
+if find_spec('mmseg'):
+    import_module('mmlight.models.segmentors')
+    __all__.append('segmentors')

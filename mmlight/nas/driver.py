@@ -10,13 +10,13 @@ from pathlib import Path
 
 import torch
 
-from mmlight.engine.checkpoint import AtomicBackend, load
 from mmlight.errors import InputError
 from mmlight.nas.backends import Backend
 from mmlight.nas.log import TrialLog
 from mmlight.nas.samplers import Sampler
 from mmlight.nas.samplers.base import Choices
 from mmlight.nas.spaces import DecisionSpace
+from mmlight.runtime.checkpoint import AtomicBackend, load
 
 RETRIES = 2
 KEPT_CHECKPOINTS = 3

@@ -6,13 +6,13 @@ from typing import Any
 
 from mmengine.config import Config
 
-from mmlight.engine.checkpoint import AtomicBackend
-from mmlight.engine.config import load_config
 from mmlight.errors import InputError
 from mmlight.nas.driver import Trial, read_trials
 from mmlight.nas.log import TrialLog
 from mmlight.nas.search import load_search, make_space
 from mmlight.nas.spaces import SearchSpace
+from mmlight.runtime.checkpoint import AtomicBackend
+from mmlight.runtime.config import load_config
 
 REPEATS = {
     'mmlight.NASFPN': 'stack_times',

@@ -12,11 +12,11 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from mmlight.engine.config import load_config
 from mmlight.errors import InputError
 from mmlight.nas.backends.base import Retry
 from mmlight.nas.samplers.base import Choices
 from mmlight.nas.spaces import SearchSpace
+from mmlight.runtime.config import load_config
 
 try:
     import fcntl
@@ -34,7 +34,7 @@ def network_config(space: SearchSpace, choices: Choices, config: str | os.PathLi
 
 def count(cfg: Config, shape: tuple[int, int]) -> tuple[int, int]:
     """Parameters and multiply-adds of a config's model for an image of ``shape``, without memory for its weights."""
-    from mmlight.analysis.complexity import build, measure
+    from mmlight.measure.complexity import build, measure
 
     found = measure(build(cfg).to('meta'), shape)
     return found.parameters, found.macs
@@ -42,8 +42,8 @@ def count(cfg: Config, shape: tuple[int, int]) -> tuple[int, int]:
 
 def latency(cfg: Config, shape: tuple[int, int]) -> float:
     """Milliseconds (median) of the layers of a config's model for one image of ``shape``, on this machine's CPU."""
-    from mmlight.analysis.complexity import build, inference
-    from mmlight.analysis.latency import measure_latency
+    from mmlight.measure.complexity import build, inference
+    from mmlight.measure.latency import measure_latency
 
     with inference(build(cfg), shape) as (function, *_):
         return measure_latency({'network': function})['network'].p50

@@ -5,11 +5,11 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from mmlight.errors import InputError
-from mmlight.graphs import FeatureGraph
-from mmlight.graphs.cells import Cells
 from mmlight.nas.driver import Trial, read_trials
 from mmlight.nas.export import open_search, ranked
 from mmlight.nas.objectives import count, network_config
+from mmlight.tables import FeatureGraph
+from mmlight.tables.cells import Cells
 
 
 def best_so_far(trials: list[Trial]) -> list[Trial]:
@@ -126,8 +126,8 @@ def _plot_curves(log, trials: list[Trial], path: Path) -> None:
 
 
 def _draw(space, best: list[Trial], path: Path, limit: int = 6) -> bool:
-    from mmlight.graphs.cell_drawing import draw_cells
-    from mmlight.graphs.drawing import draw
+    from mmlight.tables.cell_drawing import draw_cells
+    from mmlight.tables.drawing import draw
 
     steps = best if len(best) <= limit else [best[i * (len(best) - 1) // (limit - 1)] for i in range(limit)]
     networks = {f'trial {t.number}: {t.reward:.3f}': space.decode(t.choices) for t in steps}
@@ -142,8 +142,8 @@ def _draw(space, best: list[Trial], path: Path, limit: int = 6) -> bool:
 
 
 def _latencies(configs: list, shape: tuple[int, int]) -> list[float]:
-    from mmlight.analysis.complexity import build, inference
-    from mmlight.analysis.latency import measure_latency
+    from mmlight.measure.complexity import build, inference
+    from mmlight.measure.latency import measure_latency
 
     with ExitStack() as stack:
         functions = {

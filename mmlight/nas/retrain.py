@@ -6,17 +6,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mmlight.engine.config import load_config
-from mmlight.engine.training import set_epochs
 from mmlight.errors import InputError
-from mmlight.graphs import FeatureGraph
-from mmlight.graphs.builders import fpn, nas_fpn, pafpn
 from mmlight.nas.backends import Processes
 from mmlight.nas.driver import RETRIES
 from mmlight.nas.export import network_of_rank
 from mmlight.nas.log import TrialLog
 from mmlight.nas.objectives import ProxyTraining, count, train
 from mmlight.nas.samplers.base import Choices
+from mmlight.runtime.config import load_config
+from mmlight.runtime.training import set_epochs
+from mmlight.tables import FeatureGraph
+from mmlight.tables.builders import fpn, nas_fpn, pafpn
 
 GRAPHS: dict[str, Callable[[], FeatureGraph]] = {'nas_fpn': nas_fpn, 'fpn': fpn, 'pafpn': pafpn}
 """Published graphs that the neck of a NAS-FPN search can take."""

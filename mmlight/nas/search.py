@@ -7,14 +7,14 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from mmlight.engine.config import find_config, load_config
-from mmlight.engine.progress import make_progress
 from mmlight.errors import InputError
 from mmlight.nas.backends import make_backend
 from mmlight.nas.driver import Progress, SearchDriver, Trial
 from mmlight.nas.objectives import OBJECTIVES
 from mmlight.nas.samplers import SAMPLERS
 from mmlight.nas.spaces import SPACES
+from mmlight.runtime.config import find_config, load_config
+from mmlight.runtime.progress import make_progress
 
 SECTIONS = ('space', 'sampler', 'objective')
 

@@ -15,7 +15,7 @@ def register_all_modules(init_default_scope: bool = True) -> None:
         init_default_scope: make a host the default scope (mmdet, else mmseg), unless one of them is already. mmlight
             itself would not do: names without a scope in its configs are the host's.
     """
-    for module in ('mmlight.models', 'mmlight.datasets', 'mmlight.engine'):
+    for module in ('mmlight.models', 'mmlight.data', 'mmlight.runtime'):
         importlib.import_module(module)
     hosts = [host for host in HOSTS if find_spec(host) is not None]
     for host in hosts:

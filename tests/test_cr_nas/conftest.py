@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from cr_configs import CONFIGS
 
-from mmlight.datasets.sample import generate
+from mmlight.data.sample import generate
 
 
 @pytest.fixture(scope='session')

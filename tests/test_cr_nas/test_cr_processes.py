@@ -13,8 +13,8 @@ import torch
 from cr_configs import checkpoint, tiny
 from mmengine.config import Config
 
-from mmlight.engine import training
 from mmlight.nas.log import TrialLog
+from mmlight.runtime import training
 
 HERE = Path(__file__).parent
 ENVIRONMENT = {
@@ -40,7 +40,7 @@ SCRIPT = """
 import sys
 import torch
 import mmlight
-from mmlight.engine import training
+from mmlight.runtime import training
 
 stage, search, op = sys.argv[1:]
 model = training.train(stage, launcher='pytorch').module

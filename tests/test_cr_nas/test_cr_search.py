@@ -17,9 +17,8 @@ from mmengine.hooks import CheckpointHook, Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import BaseLoop, Runner
 
-from mmlight.analysis.complexity import build
-from mmlight.engine import training
 from mmlight.errors import InputError
+from mmlight.measure.complexity import build
 from mmlight.nas.log import TrialLog
 from mmlight.nas.one_shot import PathSamplingHook, greedy_beam, recalibrated
 from mmlight.nas.one_shot.checks import check_data
@@ -27,6 +26,7 @@ from mmlight.nas.one_shot.coco_metric import ExactCocoMetric
 from mmlight.nas.one_shot.paths import check_config
 from mmlight.nas.one_shot.recalibration import training_batches
 from mmlight.nas.one_shot.searchers import evaluations
+from mmlight.runtime import training
 
 
 @pytest.mark.parametrize(('blocks', 'number'), [(8, 66), (16, 138), (33, 291)])

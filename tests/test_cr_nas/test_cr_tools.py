@@ -9,14 +9,14 @@ import pytest
 import torch
 from cr_configs import CONFIGS
 
-from mmlight.analysis.receptive_field import draw, effective_fields, theoretical
-from mmlight.engine.config import load_config
 from mmlight.errors import InputError
-from mmlight.graphs.allocations import SCR_RESNET50
-from mmlight.models.det import CRMobileNetV2, CRResNet
-from mmlight.models.det.cr_weights import fill
+from mmlight.measure.receptive_field import draw, effective_fields, theoretical
+from mmlight.models.backbones.cr_backbones import CRMobileNetV2, CRResNet
 from mmlight.nas.log import TrialLog
 from mmlight.nas.one_shot.ranking import StandAlone, kendall_tau
+from mmlight.runtime.config import load_config
+from mmlight.tables.allocations import SCR_RESNET50
+from mmlight.weights.scr import fill
 
 TOOLS = CONFIGS.parents[1] / 'tools'
 

@@ -9,9 +9,9 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner.checkpoint import load_state_dict
 
-from mmlight.analysis.complexity import measure
 from mmlight.errors import InputError
-from mmlight.models.det import (
+from mmlight.measure.complexity import measure
+from mmlight.models.backbones.cr_supernets import (
     CROpSuperMobileNetV2,
     CROpSuperResNet,
     CROpSuperResNeXt,

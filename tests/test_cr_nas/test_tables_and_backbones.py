@@ -6,9 +6,11 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from mmlight.analysis.complexity import measure
 from mmlight.errors import InputError
-from mmlight.graphs.allocations import (
+from mmlight.measure.complexity import measure
+from mmlight.models.backbones.cr_backbones import CRMobileNetV2, CRResNet, CRResNeXt
+from mmlight.nas.spaces import OpSpace, StageSpace
+from mmlight.tables.allocations import (
     BASELINES,
     MOBILENET_V2_BASELINE,
     MOBILENET_V2_BLOCK_MACS,
@@ -22,8 +24,6 @@ from mmlight.graphs.allocations import (
     SCR_RESNET101,
     theoretical_fields,
 )
-from mmlight.models.det import CRMobileNetV2, CRResNet, CRResNeXt
-from mmlight.nas.spaces import OpSpace, StageSpace
 
 SCR = {18: SCR_RESNET18.stage_blocks, 50: SCR_RESNET50.stage_blocks, 101: SCR_RESNET101.stage_blocks}
 NINE = ['1124', '1133', '1223', '1232', '1322', '2123', '2132', '2222', '3122']

@@ -10,10 +10,10 @@ from mmdet.registry import TASK_UTILS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from mmlight.analysis.effdet_reference import effdet_model
-from mmlight.models.det.efficientdet_scaling import EFFICIENTDETS
-from mmlight.models.det.efficientdet_weights import convert, reorder_boxes
+from benchmarks.effdet_reference import effdet_model
 from mmlight.registry import MODELS
+from mmlight.tables.efficientdet_scaling import EFFICIENTDETS
+from mmlight.weights.efficientdet import convert, reorder_boxes
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / 'configs' / 'efficientdet'
@@ -98,7 +98,7 @@ def test_the_same_anchors_as_effdet(name, size, effdet):
 
 
 def test_the_benchmark_does_not_time_networks_that_differ(effdet, monkeypatch, capsys):
-    spec = spec_from_file_location('benchmark', ROOT / 'tools' / 'analysis_tools' / 'benchmark_efficientdet.py')
+    spec = spec_from_file_location('benchmark', ROOT / 'benchmarks' / 'benchmark_efficientdet.py')
     benchmark = module_from_spec(spec)
     spec.loader.exec_module(benchmark)
     same = benchmark.our_model

@@ -11,14 +11,14 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
 
-from mmlight.analysis.complexity import build, measure
-from mmlight.engine.config import load_config
 from mmlight.errors import InputError
-from mmlight.graphs import bifpn
+from mmlight.measure.complexity import build, measure
 from mmlight.models.backbones import EfficientNetLite
-from mmlight.models.det import EfficientDetHead
-from mmlight.models.det.efficientdet_scaling import EFFICIENTDETS, by_formula, model_config
+from mmlight.models.heads.efficientdet_head import EfficientDetHead
 from mmlight.models.necks import BiFPN, GraphFPN
+from mmlight.runtime.config import load_config
+from mmlight.tables import bifpn
+from mmlight.tables.efficientdet_scaling import EFFICIENTDETS, by_formula, model_config
 
 ROOT = Path(__file__).parents[2]
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 from mmseg.structures import SegDataSample
 
-from mmlight.analysis.complexity import build
-from mmlight.engine.config import load_config
+from mmlight.measure.complexity import build
+from mmlight.runtime.config import load_config
 
 
 @pytest.fixture(scope='module')

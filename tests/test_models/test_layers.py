@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 from mmlight.errors import InputError
-from mmlight.graphs import MERGES, FeatureGraph, Node, bifpn, fully_connected, nas_fpn, pafpn
-from mmlight.models.layers import Conv2dSame, GraphExecutor, Resize, build_merge, max_pool_same, resize
+from mmlight.layers import Conv2dSame, GraphExecutor, Resize, build_merge, max_pool_same, resize
 from mmlight.registry import MODELS
+from mmlight.tables import MERGES, FeatureGraph, Node, bifpn, fully_connected, nas_fpn, pafpn
 
 CONSTANTS = [1.0, 10.0, 100.0, 1000.0, 10000.0]
 

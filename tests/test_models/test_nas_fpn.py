@@ -4,11 +4,11 @@ import pytest
 import torch
 from mmengine.registry import init_default_scope
 
-from mmlight.analysis.complexity import build, measure
-from mmlight.engine.config import load_config
 from mmlight.errors import InputError
-from mmlight.graphs import FeatureGraph, Node, nas_fpn
+from mmlight.measure.complexity import build, measure
 from mmlight.models.necks import NASFPN
+from mmlight.runtime.config import load_config
+from mmlight.tables import FeatureGraph, Node, nas_fpn
 
 
 @pytest.fixture(autouse=True)

@@ -5,9 +5,9 @@ import pytest
 import torch
 from mmengine.registry import init_default_scope
 
-from mmlight.analysis.complexity import build
-from mmlight.engine.config import load_config
+from mmlight.measure.complexity import build
 from mmlight.models.necks import NASFPN, BiFPN
+from mmlight.runtime.config import load_config
 
 
 def exported(network, example, file, **options):

@@ -5,11 +5,11 @@ import torch
 import torch.fx.experimental._config
 from torch import nn
 
-from mmlight.analysis.complexity import build, measure
-from mmlight.engine.config import load_config
 from mmlight.errors import InputError
+from mmlight.measure.complexity import build, measure
 from mmlight.models.backbones import SpineNet
 from mmlight.models.necks import LevelMean
+from mmlight.runtime.config import load_config
 
 
 def config(name):

@@ -7,10 +7,10 @@ from mmdet.testing import demo_mm_inputs
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from mmlight.analysis.complexity import measure
-from mmlight.analysis.model_list import list_models
-from mmlight.datasets.coco_folder import use_coco_folder
-from mmlight.datasets.sample import CLASSES, generate
+from mmlight.data.coco_folder import use_coco_folder
+from mmlight.data.sample import CLASSES, generate
+from mmlight.measure.complexity import measure
+from mmlight.measure.model_list import list_models
 from mmlight.models.necks import ThunderNetNeck
 
 CONFIGS = 'configs/thundernet/'

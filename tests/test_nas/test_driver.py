@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from benchmarks.sampler_problems import PlainSpace
 from mmlight.errors import InputError
 from mmlight.nas.backends import Backend, Inline, Outcome, Processes
 from mmlight.nas.backends.base import Retry
-from mmlight.nas.benchmarks import PlainSpace
 from mmlight.nas.driver import SearchDriver, read_trials
 from mmlight.nas.log import TrialLog
 from mmlight.nas.samplers import OptunaSampler, RandomSampler, RegularizedEvolution, RNNController

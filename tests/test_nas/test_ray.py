@@ -4,9 +4,9 @@ import time
 
 import pytest
 
+from benchmarks.sampler_problems import PlainSpace
 from mmlight.errors import InputError
 from mmlight.nas.backends import Inline, make_backend
-from mmlight.nas.benchmarks import PlainSpace
 from mmlight.nas.driver import SearchDriver
 from mmlight.nas.samplers import RandomSampler
 

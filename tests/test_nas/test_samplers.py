@@ -6,8 +6,8 @@ import random
 import pytest
 import torch
 
+from benchmarks.sampler_problems import BENCHMARKS, PlainSpace, run
 from mmlight.errors import InputError
-from mmlight.nas.benchmarks import BENCHMARKS, PlainSpace, run
 from mmlight.nas.samplers import OptunaSampler, RandomSampler, RegularizedEvolution, RNNController
 from mmlight.nas.samplers.controller import ControllerNetwork, ppo_objective, reinforce_objective
 from mmlight.nas.spaces import Decision, NASFPNSpace, SpineNetSpace

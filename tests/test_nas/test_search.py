@@ -8,10 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from mmlight.datasets.sample import generate
-from mmlight.engine.config import load_config
+from mmlight.data.sample import generate
 from mmlight.errors import InputError
-from mmlight.graphs import FeatureGraph
 from mmlight.nas import search
 from mmlight.nas.export import export
 from mmlight.nas.log import TrialLog
@@ -20,6 +18,8 @@ from mmlight.nas.report import write
 from mmlight.nas.retrain import Row, compare, markdown
 from mmlight.nas.search import make_space
 from mmlight.nas.spaces import NASFPNSpace
+from mmlight.runtime.config import load_config
+from mmlight.tables import FeatureGraph
 
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / 'configs' / 'nas' / 'nas-fpn_shufflenet-v2_sample.py'

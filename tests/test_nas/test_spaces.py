@@ -5,15 +5,15 @@ import random
 import pytest
 from mmengine.config import Config
 
+from benchmarks.sampler_problems import PlainSpace
 from mmlight.errors import InputError
-from mmlight.graphs import drawing
-from mmlight.graphs.builders import nas_fpn
-from mmlight.graphs.cell_drawing import draw_cells
-from mmlight.graphs.cells import NASNET_A
-from mmlight.graphs.scale_permuted import FISH, HOURGLASS, R0_SP53, R23_SP30, SPINENET_49
-from mmlight.nas.benchmarks import PlainSpace
 from mmlight.nas.spaces import BiFPNSpace, NASFPNSpace, NASNetSpace, SpineNetSpace
 from mmlight.nas.spaces.bifpn import efficientdet
+from mmlight.tables import drawing
+from mmlight.tables.builders import nas_fpn
+from mmlight.tables.cell_drawing import draw_cells
+from mmlight.tables.cells import NASNET_A
+from mmlight.tables.scale_permuted import FISH, HOURGLASS, R0_SP53, R23_SP30, SPINENET_49
 
 SPACES = {
     'NAS-FPN': NASFPNSpace(),

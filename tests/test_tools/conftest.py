@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-TOOLS = Path(__file__).parents[2] / 'tools' / 'analysis_tools'
+ROOT = Path(__file__).parents[2]
+FOLDERS = (ROOT / 'tools' / 'analysis_tools', ROOT / 'benchmarks')
 
 
 @pytest.fixture
@@ -18,7 +19,8 @@ def run(monkeypatch, capsys):
         code = 0
         capsys.readouterr()
         try:
-            runpy.run_path(str(TOOLS / script), run_name='__main__')
+            (path,) = [folder / script for folder in FOLDERS if (folder / script).exists()]
+            runpy.run_path(str(path), run_name='__main__')
         except SystemExit as stop:
             code = stop.code or 0
         return code, *capsys.readouterr()

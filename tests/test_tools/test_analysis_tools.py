@@ -20,8 +20,8 @@ from mmengine.model import BaseModel
 from mmengine.runner import Runner
 from torch import nn
 
-from mmlight.analysis.training_log import read_log
-from mmlight.datasets.sample import generate
+from mmlight.data.sample import generate
+from mmlight.measure.training_log import read_log
 
 ROOT = Path(__file__).parents[2]
 CONFIG = 'thundernet_snet49_sample'
@@ -217,9 +217,9 @@ def test_browse_dataset_without_a_display_saves_pictures(run, sample, tmp_path, 
 
 def test_confusion_matrix(run, sample, tmp_path):
     """From the pickle of a real test run, with a random net."""
-    from mmlight.analysis.complexity import build
-    from mmlight.engine.config import load_config
-    from mmlight.engine.training import evaluate
+    from mmlight.measure.complexity import build
+    from mmlight.runtime.config import load_config
+    from mmlight.runtime.training import evaluate
 
     weights, results = tmp_path / 'random.pth', tmp_path / 'results.pkl'
     torch.save({'meta': {}, 'state_dict': build(load_config(CONFIG)).state_dict()}, weights)

@@ -5,9 +5,9 @@ import json
 import pytest
 import torch
 
-from mmlight.analysis.benchmark import Plan, benchmark, peak_memory
-from mmlight.analysis.complexity import measure
-from mmlight.analysis.latency import measure_latency
+from mmlight.measure.benchmark import Plan, benchmark, peak_memory
+from mmlight.measure.complexity import measure
+from mmlight.measure.latency import measure_latency
 
 DETECTOR = 'thundernet_snet49_sample'
 SEGMENTOR = 'mmseg::bisenetv1/bisenetv1_r18-d32_4xb4-160k_cityscapes-1024x1024.py'
@@ -99,7 +99,7 @@ def test_warm_up_lasts_as_long_as_asked(monkeypatch):
     """Also of a network that is called fifty times in less."""
     found = []
     monkeypatch.setattr(
-        'mmlight.analysis.benchmark.measure_latency',
+        'mmlight.measure.benchmark.measure_latency',
         lambda *args, **kw: found.append(measure_latency(*args, **kw)) or found[-1],
     )
     benchmark(

@@ -13,9 +13,9 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 from mmlight.errors import InputError
-from mmlight.models.det.efficientdet_scaling import EFFICIENTDETS
-from mmlight.models.det.efficientdet_weights import WIDTH, convert, key_map, reorder_boxes, select_classes
 from mmlight.registry import MODELS
+from mmlight.tables.efficientdet_scaling import EFFICIENTDETS
+from mmlight.weights.efficientdet import WIDTH, convert, key_map, reorder_boxes, select_classes
 
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / 'configs' / 'efficientdet' / 'efficientdet_d0_8xb16-crop512-300e_coco.py'

@@ -11,7 +11,7 @@ import torch
 
 from mmlight.errors import InputError
 from mmlight.models.backbones import SpineNet
-from mmlight.models.backbones.spinenet_weights import DIFFERENCES, convert
+from mmlight.weights.spinenet import DIFFERENCES, convert
 
 ROOT = Path(__file__).parents[2]
 sys.path.append(str(ROOT / 'tests' / 'test_models' / 'test_backbones'))

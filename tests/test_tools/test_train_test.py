@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from tiny_project import REPOSITORY, environment, project
 
-from mmlight.datasets.sample import generate
-from mmlight.engine.checkpoint import latest_checkpoint, load
-from mmlight.engine.config import load_config
+from mmlight.data.sample import generate
+from mmlight.runtime.checkpoint import latest_checkpoint, load
+from mmlight.runtime.config import load_config
 
 TOOLS = REPOSITORY / 'tools'
 SHORT = ['--cfg-options', 'train_cfg.max_iters=2', 'train_cfg.val_interval=2']

@@ -4,7 +4,7 @@ import mmlight  # isort: skip
 import argparse
 
 from mmlight.arguments import Parser
-from mmlight.analysis.training_log import describe_times, plot_curves, read_log
+from mmlight.measure.training_log import describe_times, plot_curves, read_log
 from mmlight.errors import exit_on_input_error
 
 

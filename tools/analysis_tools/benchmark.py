@@ -13,11 +13,11 @@ import argparse
 import json
 from pathlib import Path
 
-from mmlight.analysis.benchmark import Plan, benchmark, environment, markdown
-from mmlight.analysis.detector_comparison import fill
-from mmlight.analysis.variants import PARTS, VARIANTS
+from mmlight.measure.benchmark import Plan, benchmark, environment, markdown
+from benchmarks.detector_comparison import fill
+from mmlight.deploy.folding import PARTS, VARIANTS
 from mmlight.arguments import Parser
-from mmlight.engine.training import use_device
+from mmlight.runtime.training import use_device
 from mmlight.errors import exit_on_input_error
 
 

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 from mmlight.arguments import Options, Parser
-from mmlight.analysis.dataset_view import PHASES, browse
-from mmlight.engine.config import load_config
+from mmlight.measure.dataset_view import PHASES, browse
+from mmlight.runtime.config import load_config
 from mmlight.errors import exit_on_input_error
 
 

@@ -12,10 +12,10 @@ import mmlight  # isort: skip
 import argparse
 from pathlib import Path
 
-from mmlight.analysis.benchmark import Plan
-from mmlight.analysis.report import make_report
+from mmlight.measure.benchmark import Plan
+from mmlight.measure.report import make_report
 from mmlight.arguments import Parser
-from mmlight.engine.training import use_device
+from mmlight.runtime.training import use_device
 from mmlight.errors import exit_on_input_error
 
 

@@ -6,8 +6,8 @@ import csv
 from pathlib import Path
 
 from mmlight.arguments import Options, Parser
-from mmlight.analysis.confusion import confusion_matrix, plot
-from mmlight.engine.config import load_config
+from mmlight.measure.confusion import confusion_matrix, plot
+from mmlight.runtime.config import load_config
 from mmlight.errors import exit_on_input_error
 
 

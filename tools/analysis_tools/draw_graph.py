@@ -11,8 +11,8 @@ from pathlib import Path
 
 from mmlight.arguments import Parser
 from mmlight.errors import InputError, exit_on_input_error
-from mmlight.graphs import BUILDERS, FeatureGraph, draw, nas_fpn, repeat, scale_permuted, to_dot
-from mmlight.graphs.scale_permuted import R0_SP53, ScalePermuted
+from mmlight.tables import BUILDERS, FeatureGraph, draw, nas_fpn, repeat, scale_permuted, to_dot
+from mmlight.tables.scale_permuted import R0_SP53, ScalePermuted
 
 PUBLISHED = {
     'fpn': ('FPN', BUILDERS['fpn']),

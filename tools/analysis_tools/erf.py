@@ -10,11 +10,11 @@ from pathlib import Path
 import mmcv
 import torch
 
-from mmlight.analysis.complexity import build
-from mmlight.analysis.receptive_field import draw, effective_fields, theoretical
+from mmlight.measure.complexity import build
+from mmlight.measure.receptive_field import draw, effective_fields, theoretical
 from mmlight.arguments import Parser
-from mmlight.engine import checkpoint as ckpt
-from mmlight.engine.config import load_config
+from mmlight.runtime import checkpoint as ckpt
+from mmlight.runtime.config import load_config
 from mmlight.errors import InputError, exit_on_input_error
 
 

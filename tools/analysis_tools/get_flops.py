@@ -5,7 +5,7 @@ import argparse
 import json
 
 from mmlight.arguments import Options, Parser
-from mmlight.analysis.complexity import measure
+from mmlight.measure.complexity import measure
 from mmlight.errors import exit_on_input_error
 
 

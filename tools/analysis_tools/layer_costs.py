@@ -9,11 +9,11 @@ from pathlib import Path
 
 import torch
 
-from mmlight.analysis.complexity import network_and_shape
-from mmlight.analysis.layer_costs import measure_layers
-from mmlight.analysis.layer_report import plot, text
+from mmlight.measure.complexity import network_and_shape
+from mmlight.measure.layer_costs import measure_layers
+from mmlight.measure.layer_report import plot, text
 from mmlight.arguments import Options, Parser
-from mmlight.engine.training import use_device
+from mmlight.runtime.training import use_device
 from mmlight.errors import exit_on_input_error
 
 

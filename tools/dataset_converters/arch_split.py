@@ -14,8 +14,8 @@ import random
 from pathlib import Path
 
 from mmlight.arguments import Parser
-from mmlight.datasets.coco_folder import read_coco
-from mmlight.engine.checkpoint import AtomicBackend
+from mmlight.data.coco_folder import read_coco
+from mmlight.runtime.checkpoint import AtomicBackend
 from mmlight.errors import InputError, exit_on_input_error
 
 

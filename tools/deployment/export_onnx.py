@@ -18,12 +18,12 @@ import cv2
 from mmengine.config import Config
 
 from mmlight.arguments import Options, Parser
-from mmlight.deployment.export import OPSETS, export
-from mmlight.deployment.quantization import IMAGES, calibration_images, quantize
-from mmlight.deployment.verification import real_images, verify
-from mmlight.engine.config import load_config
-from mmlight.engine.prediction import find_images
-from mmlight.engine.training import evaluate
+from mmlight.deploy.export import OPSETS, export
+from mmlight.deploy.quantization import IMAGES, calibration_images, quantize
+from mmlight.deploy.verification import real_images, verify
+from mmlight.runtime.config import load_config
+from mmlight.runtime.prediction import find_images
+from mmlight.runtime.training import evaluate
 from mmlight.errors import InputError, exit_on_input_error
 
 

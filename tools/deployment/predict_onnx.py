@@ -36,7 +36,7 @@ class Network:
         threads: of the CPU; 0 leaves it to ONNX Runtime.
 
     Attributes:
-        about: the file's description, see ``mmlight.deployment.export.describe``.
+        about: the file's description, see ``mmlight.deploy.export.describe``.
 
     Raises:
         InputError: it cannot be read, or was not written by export_onnx.py.

@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from mmlight.arguments import Parser
-from mmlight.datasets.sample import generate
+from mmlight.data.sample import generate
 from mmlight.errors import InputError
 
 

@@ -5,7 +5,7 @@ import argparse
 from pathlib import Path
 
 from mmlight.arguments import Options, Parser
-from mmlight.engine.config import load_config
+from mmlight.runtime.config import load_config
 from mmlight.errors import InputError, exit_on_input_error
 
 SUFFIXES = ('.py', '.json', '.yml', '.yaml')

@@ -53,9 +53,9 @@ def read_finished(file: Path, run: dict) -> dict | None:
 
 def report(args: argparse.Namespace) -> dict:
     """Evaluate the latest checkpoint and draw what it finds in pictures that it was not trained on."""
-    from mmlight.engine.checkpoint import latest_checkpoint
-    from mmlight.engine.prediction import predict
-    from mmlight.engine.training import evaluate
+    from mmlight.runtime.checkpoint import latest_checkpoint
+    from mmlight.runtime.prediction import predict
+    from mmlight.runtime.training import evaluate
 
     device = args.device or None
     checkpoint = latest_checkpoint(args.work_dir)
@@ -78,7 +78,7 @@ def report(args: argparse.Namespace) -> dict:
 
 def choose_images(data: str) -> list[Path]:
     """Up to ``PICTURES`` annotated images of the split that the evaluation uses, spread over it."""
-    from mmlight.datasets.coco_folder import find_coco_folder, read_coco
+    from mmlight.data.coco_folder import find_coco_folder, read_coco
 
     splits = find_coco_folder(data)
     split = splits.get('test', splits['val'])

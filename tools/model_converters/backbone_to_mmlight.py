@@ -8,9 +8,9 @@ from collections.abc import Mapping
 import torch
 
 from mmlight.arguments import Parser
-from mmlight.engine.checkpoint import AtomicBackend, load
+from mmlight.runtime.checkpoint import AtomicBackend, load
 from mmlight.errors import InputError, exit_on_input_error
-from mmlight.models.backbones.foreign_weights import convert, describe
+from mmlight.layers.foreign_weights import convert, describe
 from mmlight.models.backbones.shufflenet_v1 import STAGES
 from mmlight.models.backbones.shufflenet_v2 import SHUFFLENET_V2, SNETS
 from mmlight.models.backbones.xception_star import STEMS

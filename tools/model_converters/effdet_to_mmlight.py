@@ -11,10 +11,10 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 from mmlight.arguments import Parser
-from mmlight.engine.checkpoint import AtomicBackend, compare, load, weights_of
+from mmlight.runtime.checkpoint import AtomicBackend, compare, load, weights_of
 from mmlight.errors import InputError, exit_on_input_error
-from mmlight.models.det.efficientdet_scaling import EFFICIENTDETS
-from mmlight.models.det.efficientdet_weights import convert
+from mmlight.tables.efficientdet_scaling import EFFICIENTDETS
+from mmlight.weights.efficientdet import convert
 from mmlight.registry import MODELS
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs' / 'efficientdet'

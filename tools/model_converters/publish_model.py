@@ -4,7 +4,7 @@ import mmlight  # isort: skip
 import argparse
 
 from mmlight.arguments import Parser
-from mmlight.engine.publish import KEPT, publish
+from mmlight.runtime.publish import KEPT, publish
 from mmlight.errors import exit_on_input_error
 
 

@@ -12,10 +12,10 @@ import io
 import torch
 
 from mmlight.arguments import Parser
-from mmlight.engine.checkpoint import AtomicBackend, load, weights_of
+from mmlight.runtime.checkpoint import AtomicBackend, load, weights_of
 from mmlight.errors import InputError, exit_on_input_error
-from mmlight.graphs.allocations import PUBLISHED
-from mmlight.models.det.cr_weights import fill
+from mmlight.tables.allocations import PUBLISHED
+from mmlight.weights.scr import fill
 
 
 def main() -> None:

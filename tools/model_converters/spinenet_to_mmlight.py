@@ -16,9 +16,9 @@ import numpy as np
 import torch
 
 from mmlight.arguments import Parser
-from mmlight.engine.checkpoint import AtomicBackend, load, weights_of
+from mmlight.runtime.checkpoint import AtomicBackend, load, weights_of
 from mmlight.errors import InputError, exit_on_input_error
-from mmlight.models.backbones.spinenet_weights import DIFFERENCES, PUBLISHED, convert
+from mmlight.weights.spinenet import DIFFERENCES, PUBLISHED, convert
 
 
 def parse_args() -> argparse.Namespace:

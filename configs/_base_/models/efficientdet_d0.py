@@ -1,4 +1,4 @@
-# EfficientDet-D0, arXiv 1911.09070; mmlight.models.det.efficientdet_scaling has the table of all models.
+# EfficientDet-D0, arXiv 1911.09070; mmlight.tables.efficientdet_scaling has the table of all models.
 size = 512
 norm_cfg = dict(type='BN', eps=1e-3, momentum=0.01)
 model = dict(

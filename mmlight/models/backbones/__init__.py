@@ -1,5 +1,8 @@
 """Backbones, one file a family."""
 
+from importlib import import_module
+from importlib.util import find_spec
+
 from mmlight.models.backbones.dfanet import DFANet, DFAXception
 from mmlight.models.backbones.efficientnet_lite import EfficientNetLite
 from mmlight.models.backbones.mobilenet_v2 import MobileNetV2
@@ -25,3 +28,7 @@ __all__ = [
     'Xception39',
     'XceptionStar',
 ]
+
+if find_spec('mmdet'):  # these subclass mmdet's ResNets
+    for _module in ('cr_backbones', 'cr_supernets', 'resnet10'):
+        import_module(f'mmlight.models.backbones.{_module}')

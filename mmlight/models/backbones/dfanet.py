@@ -9,8 +9,8 @@ from mmcv.cnn import ConvModule
 from torch import Tensor, nn
 
 from mmlight.errors import InputError
+from mmlight.layers import xception_stage
 from mmlight.models.backbones.base import Backbone
-from mmlight.models.layers import xception_stage
 from mmlight.registry import MODELS
 
 XCEPTIONS = {  # (channels inside the blocks, blocks) of enc2, enc3, enc4; arXiv 1904.02216, Table 1

@@ -8,8 +8,8 @@ from mmcv.cnn import ConvModule
 from torch import Tensor, nn
 
 from mmlight.errors import InputError
+from mmlight.layers import MBConv
 from mmlight.models.backbones.base import Backbone
-from mmlight.models.layers import MBConv
 from mmlight.registry import MODELS
 
 

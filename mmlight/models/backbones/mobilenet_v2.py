@@ -6,10 +6,10 @@ from typing import Any
 from torch import Tensor
 
 from mmlight.errors import InputError
+from mmlight.layers import MBConv
+from mmlight.layers.foreign_weights import accept_foreign_weights
 from mmlight.models.backbones.efficientnet_lite import round_filters
-from mmlight.models.backbones.foreign_weights import accept_foreign_weights
 from mmlight.models.backbones.staged import StagedBackbone, check_width
-from mmlight.models.layers import MBConv
 from mmlight.registry import MODELS
 
 STEM, FINAL = 32, 1280

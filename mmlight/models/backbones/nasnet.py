@@ -7,15 +7,15 @@ from mmcv.cnn import ConvModule
 from torch import Tensor, nn
 
 from mmlight.errors import InputError
-from mmlight.graphs.cells import CellBlock, Cells
 from mmlight.models.backbones.base import Backbone
 from mmlight.registry import MODELS
+from mmlight.tables.cells import CellBlock, Cells
 
 NUM_REDUCTIONS = 4
 
 
 def operation(name: str, channels: int, stride: int, norm_cfg: dict) -> nn.Module:
-    """One of :data:`mmlight.graphs.cells.OPS` on ``channels`` channels; convolutions are ReLU, convolution, norm."""
+    """One of :data:`mmlight.tables.cells.OPS` on ``channels`` channels; convolutions are ReLU, convolution, norm."""
     order = dict(norm_cfg=norm_cfg, act_cfg=dict(type='ReLU', inplace=False), order=('act', 'conv', 'norm'))
 
     def conv(kernel, stride=stride, dilation=1, groups=1) -> nn.Module:
@@ -116,7 +116,7 @@ class NASNet(Backbone):
     A 3x3 convolution with stride 2; four times a reduction cell with twice the width and ``num_cells`` normal cells.
 
     Args:
-        cells: The table, as :meth:`mmlight.graphs.cells.Cells.to_dict` makes it.
+        cells: The table, as :meth:`mmlight.tables.cells.Cells.to_dict` makes it.
         channels: Width of the first reduction cell's blocks.
         num_cells: Normal cells after each reduction cell.
         out_indices: Which of the four stages come out; their strides are 4, 8, 16, 32.

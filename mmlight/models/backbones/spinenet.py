@@ -9,8 +9,11 @@ from mmcv.cnn.bricks import DropPath
 from torch import Tensor, nn
 
 from mmlight.errors import InputError
-from mmlight.graphs.feature_graph import as_tuple
-from mmlight.graphs.scale_permuted import (
+from mmlight.layers import GraphExecutor, build_merge
+from mmlight.models.backbones.base import Backbone
+from mmlight.registry import MODELS
+from mmlight.tables.feature_graph import as_tuple
+from mmlight.tables.scale_permuted import (
     FISH,
     HOURGLASS,
     R0_SP53,
@@ -21,9 +24,6 @@ from mmlight.graphs.scale_permuted import (
     without_long_range,
     without_short_range,
 )
-from mmlight.models.backbones.base import Backbone
-from mmlight.models.layers import GraphExecutor, build_merge
-from mmlight.registry import MODELS
 
 BASE_CHANNELS = {1: 32, 2: 64, 3: 128, 4: 256, 5: 256, 6: 256, 7: 256}
 """Width of the 3x3 convolutions by level (tensorflow/tpu)."""

@@ -8,11 +8,11 @@ from mmcv.cnn import ConvModule, build_activation_layer
 from torch import Tensor, nn
 
 from mmlight.errors import InputError
-from mmlight.graphs.scale_permuted import SPINENET_MOBILE
+from mmlight.layers import GraphExecutor, MBConv, build_merge
 from mmlight.models.backbones.base import Backbone
 from mmlight.models.backbones.spinenet import check_rate
-from mmlight.models.layers import GraphExecutor, MBConv, build_merge
 from mmlight.registry import MODELS
+from mmlight.tables.scale_permuted import SPINENET_MOBILE
 
 BASE_CHANNELS = {0: 8, 1: 16, 2: 24, 3: 40, 4: 80, 5: 112, 6: 112, 7: 112}
 """Channels by level; 0 is the stem's convolution (tensorflow/tpu, spinenet_mbconv.py)."""

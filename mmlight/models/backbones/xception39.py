@@ -6,8 +6,8 @@ from mmcv.cnn import ConvModule
 from torch import Tensor, nn
 
 from mmlight.errors import InputError
+from mmlight.layers import xception_stage
 from mmlight.models.backbones.base import Backbone
-from mmlight.models.layers import xception_stage
 from mmlight.registry import MODELS
 
 STEM = 8

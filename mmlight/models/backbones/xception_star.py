@@ -10,7 +10,7 @@ from mmcv.cnn import ConvModule
 from torch import Tensor, nn
 
 from mmlight.errors import InputError
-from mmlight.models.backbones.foreign_weights import accept_foreign_weights
+from mmlight.layers.foreign_weights import accept_foreign_weights
 from mmlight.models.backbones.shufflenet_v1 import ShuffleV1Unit, merge
 from mmlight.models.backbones.staged import StagedBackbone
 from mmlight.registry import MODELS

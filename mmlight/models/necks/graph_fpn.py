@@ -6,9 +6,9 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from mmlight.errors import InputError
-from mmlight.graphs import FeatureGraph, build_graph
-from mmlight.models.layers import ConvNorm, fusion_cell, recomputed, resize
+from mmlight.layers import ConvNorm, fusion_cell, recomputed, resize
 from mmlight.registry import MODELS
+from mmlight.tables import FeatureGraph, build_graph
 
 
 def check_channels(name: str, in_channels: Sequence[int], out_channels: int) -> None:
@@ -70,12 +70,12 @@ class GraphFPN(BaseModule):
         in_channels: Channels of the backbone's maps, from level ``start_level``.
         out_channels: Channels of all nodes.
         graph: Name of a graph (``'fpn'``, ``'pafpn'``, ``'bifpn'``, ``'fully_connected'``), or a dict as
-            :meth:`mmlight.graphs.FeatureGraph.to_dict` makes it.
+            :meth:`mmlight.tables.FeatureGraph.to_dict` makes it.
         num_cells: How often the graph is repeated, each time with its own weights.
         start_level: Level of the first map: its stride is ``2 ** start_level``. (In mmdet's necks ``start_level`` is an
             index into ``in_channels``.)
         end_level: Highest level that comes out; 7 for a graph by name, else what the graph says.
-        fusion: Merge of all nodes, one of :data:`mmlight.graphs.MERGES`; ``None`` keeps the graph's.
+        fusion: Merge of all nodes, one of :data:`mmlight.tables.MERGES`; ``None`` keeps the graph's.
         separable: Separable 3x3 convolutions; full ones without.
         conv_bias: Bias of convolutions that a norm follows. It changes nothing but the count of parameters, and the
             published weights have it.

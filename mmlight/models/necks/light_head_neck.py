@@ -51,7 +51,7 @@ class LightHeadNeck(BaseModule):
     """The RoIs' thin map from C5, and C4 for the RPN as it is (arXiv 1711.07264, Fig. 2).
 
     The maps are returned in the order (RoIs, RPN), so that mmdet's ``FasterRCNN`` works as it is: the RoI extractor
-    takes the first, :class:`~mmlight.models.det.SelectiveRPNHead` the last.
+    takes the first, :class:`~mmlight.models.heads.SelectiveRPNHead` the last.
 
     Args:
         in_channels: Channels of C5: 2048 in setting L, 576 in setting S.

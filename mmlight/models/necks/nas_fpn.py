@@ -6,10 +6,10 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from mmlight.errors import InputError
-from mmlight.graphs import FeatureGraph, build_graph, nas_fpn
-from mmlight.models.layers import ConvNorm, fusion_cell, recomputed
+from mmlight.layers import ConvNorm, fusion_cell, recomputed
 from mmlight.models.necks.graph_fpn import check_channels, check_inputs, check_levels, coarser
 from mmlight.registry import MODELS
+from mmlight.tables import FeatureGraph, build_graph, nas_fpn
 
 
 @MODELS.register_module()
@@ -27,7 +27,7 @@ class NASFPN(BaseModule):
         in_channels: Channels of the backbone's maps, from level 3.
         out_channels: Channels of all features.
         stack_times: Number of stacks, each with its own weights.
-        graph: Merging cells as a dict (:meth:`mmlight.graphs.FeatureGraph.to_dict`), e.g. those that a search found;
+        graph: Merging cells as a dict (:meth:`mmlight.tables.FeatureGraph.to_dict`), e.g. those that a search found;
             ``None`` for the published seven.
         attention: ``'tf'`` or ``'mmdet'``.
         separable: Separable 3x3 convolutions (NAS-FPNLite).

@@ -90,7 +90,7 @@ class ThunderNetNeck(BaseModule):
 
     The trunk of the RPN stands here because the attention reads its result: the losses of the RoI head reach it
     through the gate. The maps are returned in the order (RoIs, RPN), so that mmdet's ``FasterRCNN`` works as it is:
-    RoI extractor and OHEM sampler take the first, :class:`~mmlight.models.det.ThunderNetRPNHead` the last.
+    RoI extractor and OHEM sampler take the first, :class:`~mmlight.models.heads.ThunderNetRPNHead` the last.
 
     Args:
         in_channels: Channels of C4 (stride 16) and C5 (stride 32).

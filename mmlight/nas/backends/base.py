@@ -9,9 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mmlight.engine.checkpoint import AtomicBackend
 from mmlight.errors import InputError
 from mmlight.nas.samplers.base import Choices
+from mmlight.runtime.checkpoint import AtomicBackend
 
 Objective = Callable[[Choices, Path], dict]
 """Choices and a folder for files to ``{'reward': ..., further metrics}``; it may raise :class:`Retry`."""

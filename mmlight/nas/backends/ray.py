@@ -5,10 +5,10 @@ import os
 import socket
 from collections import deque
 
-from mmlight.engine.config import one_line
 from mmlight.errors import InputError
 from mmlight.nas.backends.base import Backend, Objective, Outcome, Retry, check_workers, evaluate
 from mmlight.nas.samplers.base import Choices
+from mmlight.runtime.config import one_line
 
 
 class RayTasks(Backend):

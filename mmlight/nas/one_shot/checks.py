@@ -8,7 +8,7 @@ from mmengine.dataset import BaseDataset
 from mmengine.registry import DATASETS, DefaultScope
 from torch.utils.data import Dataset
 
-from mmlight.datasets.coco_folder import iter_datasets
+from mmlight.data.coco_folder import iter_datasets
 from mmlight.errors import InputError
 
 

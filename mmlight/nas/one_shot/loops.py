@@ -14,7 +14,6 @@ from mmengine.runner import BaseLoop, Runner
 from torch import nn
 from torch.utils.data import DataLoader
 
-from mmlight.engine import checkpoint as ckpt
 from mmlight.errors import InputError
 from mmlight.nas.log import TrialLog
 from mmlight.nas.one_shot import result
@@ -24,6 +23,7 @@ from mmlight.nas.one_shot.recalibration import recalibrated, training_batches
 from mmlight.nas.one_shot.searchers import Path, evaluations, greedy_beam
 from mmlight.nas.spaces.reallocation import StageSpace
 from mmlight.registry import LOOPS
+from mmlight.runtime import checkpoint as ckpt
 
 
 class SearchLoop(BaseLoop):

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path as File
 from statistics import mean, stdev
 
-from mmlight.engine.checkpoint import AtomicBackend
 from mmlight.errors import InputError
 from mmlight.nas.backends.base import Retry
 from mmlight.nas.log import TrialLog
@@ -15,6 +14,7 @@ from mmlight.nas.objectives import network_config, train
 from mmlight.nas.one_shot.searchers import Path
 from mmlight.nas.report import table
 from mmlight.nas.spaces import StageSpace
+from mmlight.runtime.checkpoint import AtomicBackend
 
 
 def kendall_tau(one: Sequence[float], other: Sequence[float]) -> float:

@@ -10,9 +10,9 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import DataLoader, Dataset
 
-from mmlight.engine.reproducible import SeededBatch
+from mmlight.runtime.reproducible import SeededBatch
 
-RECALIBRATION = 2  # besides the two streams of random numbers of mmlight.engine.reproducible
+RECALIBRATION = 2  # besides the two streams of random numbers of mmlight.runtime.reproducible
 
 
 def training_batches(loader: DataLoader, batch_size: int, number: int, seed: int, draw: int = 0) -> Iterable[dict]:

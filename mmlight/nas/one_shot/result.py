@@ -11,13 +11,13 @@ import torch
 from mmengine.config import Config, ConfigDict
 from torch import nn
 
-from mmlight.analysis.complexity import evaluated_shape, measure
-from mmlight.engine.checkpoint import AtomicBackend
-from mmlight.engine.config import load_config
 from mmlight.errors import InputError
+from mmlight.measure.complexity import evaluated_shape, measure
 from mmlight.nas.one_shot.searchers import BeamStep, Path
 from mmlight.nas.report import table
 from mmlight.registry import MODELS
+from mmlight.runtime.checkpoint import AtomicBackend
+from mmlight.runtime.config import load_config
 
 if TYPE_CHECKING:
     from mmlight.nas.one_shot.loops import GreedyOpSearchLoop, SearchLoop, StageSearchLoop

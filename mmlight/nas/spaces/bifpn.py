@@ -8,9 +8,9 @@ from math import prod
 from mmengine.config import Config
 
 from mmlight.errors import InputError
-from mmlight.graphs import FeatureGraph, Node
-from mmlight.graphs.builders import bifpn
 from mmlight.nas.spaces.base import Decision, SearchSpace
+from mmlight.tables import FeatureGraph, Node
+from mmlight.tables.builders import bifpn
 
 LEVELS = (3, 4, 5, 6, 7)
 FUSIONS = ('fast', 'softmax', 'sum', 'unbounded')

@@ -6,8 +6,8 @@ from math import comb, factorial, prod
 from mmengine.config import Config
 
 from mmlight.errors import InputError
-from mmlight.graphs import FeatureGraph, Node
 from mmlight.nas.spaces.base import Decision, SearchSpace
+from mmlight.tables import FeatureGraph, Node
 
 LEVELS = (3, 4, 5, 6, 7)
 OPS = ('sum', 'attention')
@@ -19,7 +19,7 @@ class NASFPNSpace(SearchSpace):
     """Merging cells on levels 3 to 7: each chooses two features, a level and an operation; the last five are the
     outputs, in any order of their levels. With the published seven cells 28 decisions, 1.93e15 graphs.
 
-    The architecture is a :class:`mmlight.graphs.FeatureGraph`. A feature that nothing has read when the output of its
+    The architecture is a :class:`mmlight.tables.FeatureGraph`. A feature that nothing has read when the output of its
     level is made is added to it.
 
     Args:

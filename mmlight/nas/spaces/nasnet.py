@@ -6,15 +6,15 @@ from math import prod
 from mmengine.config import Config
 
 from mmlight.errors import InputError
-from mmlight.graphs.cells import COMBINES, OPS, CellBlock, Cells
 from mmlight.nas.spaces.base import Decision, SearchSpace
+from mmlight.tables.cells import COMBINES, OPS, CellBlock, Cells
 
 
 class NASNetSpace(SearchSpace):
     """A normal and a reduction cell of ``num_blocks`` blocks: two hidden states, an operation on each, and the
     combination, five decisions a block, 50 in all for the published five blocks.
 
-    The architecture is a :class:`mmlight.graphs.cells.Cells`.
+    The architecture is a :class:`mmlight.tables.cells.Cells`.
 
     Args:
         num_blocks: Blocks of a cell.

@@ -6,8 +6,8 @@ from itertools import product
 from mmengine.config import Config
 
 from mmlight.errors import InputError
-from mmlight.graphs.allocations import DILATIONS, RESNET_CHOICES, check_choices
 from mmlight.nas.spaces.base import Decision, SearchSpace
+from mmlight.tables.allocations import DILATIONS, RESNET_CHOICES, check_choices
 
 BACKBONES = ('mmlight.CRResNet', 'mmlight.CRResNeXt', 'mmlight.CRMobileNetV2')
 

@@ -6,8 +6,8 @@ from math import comb, factorial, prod
 from mmengine.config import Config
 
 from mmlight.errors import InputError
-from mmlight.graphs.scale_permuted import BLOCK_COUNTS, FISH_ORDER, HOURGLASS_ORDER, Block, ScalePermuted
 from mmlight.nas.spaces.base import Decision, SearchSpace
+from mmlight.tables.scale_permuted import BLOCK_COUNTS, FISH_ORDER, HOURGLASS_ORDER, Block, ScalePermuted
 
 OUTPUT_LEVELS = (3, 4, 5, 6, 7)
 SHIFTS = (-1, 0, 1, 2)
@@ -24,7 +24,7 @@ class SpineNetSpace(SearchSpace):
 
     The decisions in their order: the order of the intermediate blocks, the order of the five outputs, the level shifts
     of the intermediate blocks, the types of all blocks, two parents for each block. That is 70 for SpineNet, 45 for
-    R0-SP53. The architecture is a :class:`mmlight.graphs.scale_permuted.ScalePermuted`.
+    R0-SP53. The architecture is a :class:`mmlight.tables.scale_permuted.ScalePermuted`.
 
     Args:
         base: ``'SpineNet'``, ``'R35-SP18'``, ``'R23-SP30'``, ``'R14-SP39'`` or ``'R0-SP53'``; ``'Hourglass'`` or

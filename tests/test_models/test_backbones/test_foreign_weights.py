@@ -18,10 +18,10 @@ from mmengine.runner.checkpoint import load_state_dict as mmengine_load
 from torch import nn
 
 from mmlight.errors import InputError
+from mmlight.layers.foreign_weights import convert
 from mmlight.models.backbones import MobileNetV2, ShuffleNetV1, ShuffleNetV2, SNet, XceptionStar
-from mmlight.models.backbones.foreign_weights import convert
-from mmlight.models.backbones.weight_layouts import LAYOUTS
 from mmlight.registry import MODELS
+from mmlight.tables.weight_layouts import LAYOUTS
 
 HALF = {'first_block': 'half', 'shuffle_mode': 'interleave'}
 KEEP = {'first_block': 'keep', 'shuffle_mode': 'parity'}

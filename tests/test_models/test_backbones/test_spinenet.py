@@ -7,11 +7,11 @@ import pytest
 import torch
 from mmengine.registry import init_default_scope
 
-from mmlight.analysis.complexity import measure
 from mmlight.errors import InputError
+from mmlight.measure.complexity import measure
 from mmlight.models.backbones import SpineNet, SpineNetMBConv
 from mmlight.models.backbones.spinenet import ARCHITECTURES
-from mmlight.models.det import EfficientDetHead
+from mmlight.models.heads.efficientdet_head import EfficientDetHead
 
 BACKBONES = {
     '49S': (9_089_215, 12_325_257_975, 640),

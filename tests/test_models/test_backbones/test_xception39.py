@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from mmlight.analysis.complexity import measure
 from mmlight.errors import InputError
+from mmlight.measure.complexity import measure
 from mmlight.models.backbones import Xception39
 
 

@@ -1,0 +1,348 @@
+"""Looks at the data before training: what would fail later, or silently train on nothing, is said in one line."""
+
+import logging
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import mmcv
+import numpy as np
+from mmengine import fileio
+from mmengine.config import Config, ConfigDict
+from mmengine.dataset import BaseDataset
+from mmengine.logging import print_log
+from mmengine.registry import DATASETS
+
+from mmlight.data.coco_folder import LOADERS, iter_class_counts, iter_datasets, read_coco
+from mmlight.errors import InputError
+
+LEVELS = ('error', 'warn')
+SAMPLED_LABELS = 8  # label files that are opened per data set
+
+
+def check_config_data(cfg: Config, sections: Sequence[str] = LOADERS) -> list[str]:
+    """Checks every data set of a detection or segmentation config, and the class counts of model and pipeline
+    against it.
+
+    A config with ``data_check = 'warn'`` trains although annotated categories are not among its classes, boxes reach
+    beyond their images or images are missing; with ``data_check = 'off'`` nothing is looked at.
+
+    Args:
+        sections: the data loaders to look at.
+
+    Returns:
+        Warnings, which are logged too.
+
+    Raises:
+        InputError: the first thing that cannot work.
+    """
+    level = cfg.get('data_check', 'error')
+    if level == 'off':
+        return []
+    warnings: list[str] = []
+    seen = set()
+    for section in sections:
+        for where, settings in iter_datasets((cfg.get(section) or {}).get('dataset'), f'{section}.dataset'):
+            dataset = _lazy(settings, where, cfg.get('default_scope'))
+            if dataset is None:
+                continue
+            classes = _class_names(dataset, where)
+            parts = {'model': cfg.get('model'), f'{where}.pipeline': settings.get('pipeline')}
+            _check_num_classes(parts, classes, where)
+            key = (type(dataset), dataset.ann_file, tuple(sorted(dataset.data_prefix.items())), tuple(classes))
+            if key not in seen:
+                seen.add(key)
+                warnings += _check_dataset(dataset, classes, where, level, _skips_broken(settings))
+            evaluator = cfg.get(section.replace('dataloader', 'evaluator'))
+            warnings += _check_evaluator(evaluator, dataset, section.replace('dataloader', 'evaluator'))
+    for warning in warnings:
+        print_log(warning, logger='current', level=logging.WARNING)
+    return warnings
+
+
+def check_coco(
+    ann_file: str | Path,
+    img_dir: str | Path,
+    classes: Sequence[str] | None = None,
+    *,
+    level: str = 'error',
+    missing_images: str | None = None,
+    annotated: bool = True,
+) -> list[str]:
+    """Checks a COCO detection file against its images and the classes that a config trains.
+
+    Args:
+        ann_file: the JSON file.
+        img_dir: the folder that its ``file_name`` entries start from.
+        classes: class names of the config; None: whatever the file defines.
+        level: ``'error'`` or ``'warn'``: what annotated categories outside ``classes`` and missing images are.
+        missing_images: the same for missing images alone; by default ``level``.
+        annotated: whether the file must have annotations.
+
+    Returns:
+        Warnings: boxes without size, annotations of unknown images, and what ``level`` allows.
+
+    Raises:
+        InputError: file or folder missing; not COCO; ids that occur twice; boxes of no use at all; classes that the
+            file lacks; by ``level``, boxes beyond their image, categories that the classes lack, and missing images.
+    """
+    if level not in LEVELS or (missing_images or level) not in LEVELS:
+        raise InputError(f'check_coco: level={level!r}, missing_images={missing_images!r}: allowed are {LEVELS}')
+    img_dir = Path(img_dir)
+    data = read_coco(ann_file, annotated)
+    if not img_dir.is_dir():
+        raise InputError(f'image folder {img_dir}: {"is a file" if img_dir.exists() else "does not exist"}')
+    where = f'annotation file {ann_file}'
+    if not data['images']:
+        raise InputError(f'{where}: lists no images')
+    for key in ('images', 'annotations', 'categories'):
+        _check_unique((entry['id'] for entry in data[key]), f'{where}: {key} ids')
+    warnings = _check_categories(data, classes, where, level)
+    if data['annotations'] or annotated:
+        warnings += _check_boxes(data, where, level)
+    absent = _absent([entry['file_name'] for entry in data['images']], img_dir)
+    if absent:
+        text = (
+            f'{len(absent)} of {len(data["images"])} images listed in {ann_file} are not in {img_dir}: {_few(absent)}'
+        )
+        if (missing_images or level) == 'error' or len(absent) == len(data['images']):
+            raise InputError(text)
+        warnings.append(text)
+    return warnings
+
+
+def _check_unique(ids: Iterable, what: str) -> None:
+    twice = [key for key, count in Counter(ids).items() if count > 1]
+    if twice:
+        raise InputError(f'{what} occur more than once: {_few(twice)}')
+
+
+def _check_categories(data: dict, classes: Sequence[str] | None, where: str, level: str) -> list[str]:
+    names = {entry['id']: entry['name'] for entry in data['categories']}
+    used = Counter(entry['category_id'] for entry in data['annotations'])
+    unknown = sorted(used.keys() - names.keys(), key=str)
+    if unknown:
+        raise InputError(
+            f'{where}: annotations use category ids that it does not define: {_few(unknown)}; defined: {_few(names)}'
+        )
+    if classes is None:
+        return []
+    lacking = [name for name in classes if name not in names.values()]
+    extra = {names[key]: count for key, count in used.items() if names[key] not in classes}
+    both = f'classes of the config: {_few(classes)}; categories of the file: {_few(names.values())}'
+    if lacking:
+        raise InputError(f'{where}: has no category for the classes {_few(lacking)} ({both})')
+    if extra:
+        counts = _few([f'{name} ({count})' for name, count in extra.items()])
+        text = f"{where}: annotations of categories that the config's classes lack: {counts} ({both})"
+        if level == 'error':
+            raise InputError(f"{text}; set metainfo.classes, or data_check = 'warn' to train without them")
+        return [text]
+    return []
+
+
+def _check_boxes(data: dict, where: str, level: str) -> list[str]:
+    annotations = data['annotations']
+    if not annotations:
+        return [f'{where}: no annotations']
+    for entry in annotations:
+        box = entry['bbox']
+        if not isinstance(box, (list, tuple)) or len(box) != 4 or any(type(v) not in (int, float) for v in box):
+            raise InputError(f'{where}: annotation {entry["id"]}: bbox {box!r}, expected four numbers x, y, w, h')
+    ids = np.array([entry['id'] for entry in annotations], dtype=object)
+    x, y, w, h = np.array([entry['bbox'] for entry in annotations], dtype=float).T
+    sizes = {entry['id']: (entry['width'], entry['height']) for entry in data['images']}
+    try:
+        width, height = np.array([sizes.get(e['image_id'], (np.nan, np.nan)) for e in annotations], dtype=float).T
+    except (TypeError, ValueError) as error:
+        raise InputError(f'{where}: width or height of an image is no number') from error
+    orphan = np.isnan(width)
+    flat = ~((w > 0) & (h > 0) & np.isfinite(x + y + w + h))
+    outside = ~flat & ~orphan & ((x >= width) | (y >= height) | (x + w <= 0) | (y + h <= 0))
+    # a pixel's width of tolerance: many converters round
+    beyond = ~flat & ~orphan & ~outside & ((x < -1) | (y < -1) | (x + w > width + 1) | (y + h > height + 1))
+    unusable = orphan | flat | outside
+    if unusable.all():
+        raise InputError(
+            f'{where}: none of its {len(ids)} boxes is usable: {flat.sum()} of no width or height, {outside.sum()} '
+            f'outside their image, {orphan.sum()} of images that it does not list; expected x, y, w, h in pixels'
+        )
+    if level == 'error' and (outside | beyond).any():
+        hit = outside | beyond
+        raise InputError(
+            f'{where}: {hit.sum()} boxes reach beyond their image: ids {_few(ids[hit].tolist())}; expected x, y, w, h '
+            "in pixels within width and height; data_check = 'warn' trains all the same"
+        )
+    texts = {
+        'boxes without positive width and height (left out)': flat,
+        'boxes wholly outside their image (left out)': outside,
+        'boxes that reach beyond their image': beyond,
+        'annotations of images that it does not list (left out)': orphan,
+    }
+    return [f'{where}: {hit.sum()} {text}: ids {_few(ids[hit].tolist())}' for text, hit in texts.items() if hit.any()]
+
+
+def _absent(names: list[str], folder: Path) -> list[str]:
+    """The names that are no files below ``folder``; one directory listing each instead of one look per file."""
+    listed: dict[str, set[str]] = {}
+    missing = []
+    for name in names:
+        parent, base = os.path.split(os.path.join(folder, name))
+        if parent not in listed:
+            listed[parent] = set(os.listdir(parent)) if os.path.isdir(parent) else set()
+        if base not in listed[parent]:
+            missing.append(name)
+    return missing
+
+
+# --- configs ----------------------------------------------------------------------------------------------------
+
+
+def _lazy(settings: ConfigDict, where: str, scope: str | None) -> BaseDataset | None:
+    """The data set with its paths and classes worked out, but nothing read; None for kinds unknown to mmengine."""
+    metainfo = settings.get('metainfo') or {}
+    names = metainfo.get('classes') if isinstance(metainfo, dict) else None
+    if isinstance(names, str) and not os.path.isfile(names):
+        raise InputError(f"{where}.metainfo.classes is the string '{names}', expected a tuple: ('{names}',)")
+    with DATASETS.switch_scope_and_registry(scope) as registry:
+        cls = settings['type'] if isinstance(settings['type'], type) else registry.get(settings['type'])
+        if cls is None or not (isinstance(cls, type) and issubclass(cls, BaseDataset)):
+            return None
+        try:
+            return registry.build({**settings, 'pipeline': [], 'lazy_init': True})
+        except (AssertionError, ValueError, TypeError, OSError) as error:
+            reason = ' '.join(str(error).split()) or type(error).__name__
+            raise InputError(f'config key {where}: {settings["type"]} cannot be built: {reason}') from error
+
+
+def _class_names(dataset: BaseDataset, where: str) -> list[str]:
+    classes = list(dataset.metainfo.get('classes') or ())
+    _check_unique(classes, f'config key {where}: class names')
+    return classes
+
+
+def _check_num_classes(parts: dict[str, object], classes: Sequence[str], where: str) -> None:
+    for key, node in parts.items():
+        for place, part in iter_class_counts(node, key):
+            if classes and isinstance(part['num_classes'], int) and part['num_classes'] != len(classes):
+                has = f'{len(classes)} classes ({_few(classes)})'
+                raise InputError(f'config key {place}.num_classes is {part["num_classes"]}, but {where} has {has}')
+
+
+def _skips_broken(settings: ConfigDict) -> bool:
+    """Whether the pipeline is told to go on without images that it cannot read."""
+    loaders = [step for step in settings.get('pipeline') or [] if isinstance(step, dict)]
+    return any(step.get('on_error') == 'skip' or step.get('ignore_empty') for step in loaders)
+
+
+def _check_dataset(dataset: BaseDataset, classes: list[str], where: str, level: str, skips: bool) -> list[str]:
+    if getattr(dataset, 'backend_args', None) or '://' in f'{dataset.ann_file}{dataset.data_root}':
+        return []  # not on this machine's disk
+    if dataset.data_root and not os.path.isdir(dataset.data_root):
+        built_in = os.path.basename(os.path.normpath(dataset.data_root)) == 'sample'
+        hint = f' (`mmlight sample --out {dataset.data_root}` draws it)' if built_in else ''
+        raise InputError(f'config key {where}.data_root: folder {dataset.data_root} does not exist{hint}')
+    if hasattr(dataset, 'seg_map_suffix') and hasattr(dataset, 'img_suffix'):
+        return _check_segmentation(dataset, classes, where)
+    if _reads_plain_coco(type(dataset)):
+        missing = 'warn' if skips else level
+        annotated = not dataset.test_mode
+        return check_coco(
+            dataset.ann_file,
+            _image_folder(dataset),
+            classes,
+            level=level,
+            missing_images=missing,
+            annotated=annotated,
+        )
+    if dataset.ann_file and not os.path.exists(dataset.ann_file):
+        raise InputError(f'config key {where}.ann_file: {dataset.ann_file} does not exist')
+    return []
+
+
+def _reads_plain_coco(cls: type) -> bool:
+    """Whether mmdet's CocoDataset itself reads the file; panoptic COCO and LVIS have their own keys."""
+    owners = [
+        next((c.__name__ for c in cls.__mro__ if name in vars(c)), None)
+        for name in ('load_data_list', 'parse_data_info')
+    ]
+    return owners == ['CocoDataset', 'CocoDataset']
+
+
+def _image_folder(dataset: BaseDataset) -> str:
+    return dataset.data_prefix.get('img') or dataset.data_prefix.get('img_path') or '.'
+
+
+def _check_evaluator(evaluator: object, dataset: BaseDataset, where: str) -> list[str]:
+    warnings = []
+    for one in evaluator if isinstance(evaluator, (list, tuple)) else [evaluator]:
+        path = one.get('ann_file') if isinstance(one, dict) else None
+        if not path or '://' in path:
+            continue
+        if not os.path.isfile(path):
+            raise InputError(f'config key {where}.ann_file: annotation file {path} does not exist')
+        if os.path.isfile(dataset.ann_file) and not os.path.samefile(path, dataset.ann_file):
+            warnings.append(f'{where}.ann_file {path} is not the data set that is predicted, {dataset.ann_file}')
+    return warnings
+
+
+def _check_segmentation(dataset: BaseDataset, classes: list[str], where: str) -> list[str]:
+    folders = {key: dataset.data_prefix.get(key) for key in ('img_path', 'seg_map_path')}
+    for key, folder in folders.items():
+        if folder and not os.path.isdir(folder):
+            raise InputError(f'config key {where}.data_prefix.{key}: folder {folder} does not exist')
+    if dataset.ann_file and not os.path.exists(dataset.ann_file):
+        raise InputError(f'config key {where}.ann_file: {dataset.ann_file} does not exist')
+    pairs = [(one['img_path'], one.get('seg_map_path')) for one in dataset.load_data_list()]
+    if not pairs:
+        raise InputError(f'{where}: no *{dataset.img_suffix} below {folders["img_path"]}')
+    absent = set(_absent([path for pair in pairs for path in pair if path], Path('.')))
+    images = [image for image, _ in pairs if image in absent]
+    labels = [image for image, label in pairs if label in absent]
+    if images:
+        raise InputError(f'{where}: {len(images)} of {len(pairs)} images do not exist: {_few(images)}')
+    if labels:
+        example = next(label for _, label in pairs if label in absent)
+        raise InputError(
+            f'{where}: {len(labels)} of {len(pairs)} images have no label file: {_few(labels)}; looked for {example}'
+        )
+    labelled = [pair for pair in pairs if pair[1]]
+    for index in np.unique(np.linspace(0, len(labelled) - 1, min(SAMPLED_LABELS, len(labelled))).astype(int)):
+        _check_labels(*labelled[index], dataset, classes)
+    return []
+
+
+def _check_labels(image_file: str, label_file: str, dataset: BaseDataset, classes: list[str]) -> None:
+    labels = _decode(label_file, 'unchanged', 'pillow').squeeze()  # as mmseg reads them
+    if labels.ndim != 2:
+        raise InputError(f'label file {label_file}: {labels.shape[-1]} channels, expected one with class ids')
+    size = _decode(image_file, 'color', 'cv2').shape[:2]
+    if size != labels.shape:
+        raise InputError(f'label file {label_file}: {labels.shape[::-1]} pixels, its image has {size[::-1]}')
+    known = len(type(dataset).METAINFO.get('classes') or classes) if dataset.label_map else len(classes)
+    low, high = (1, known) if dataset.reduce_zero_label else (0, known - 1)
+    values = [int(value) for value in np.unique(labels) if value != dataset.ignore_index]
+    wrong = [value for value in values if not low <= value <= high and not (value == 0 and low == 1)]
+    if wrong:
+        hint = '; are these labelIds instead of labelTrainIds?' if label_file.endswith('_labelIds.png') else ''
+        raise InputError(
+            f'label file {label_file}: values {_few(wrong)} are beyond the {known} classes '
+            f'({low} to {high}, {dataset.ignore_index} = ignore){hint}'
+        )
+
+
+def _decode(path: str, flag: str, backend: str) -> np.ndarray:
+    try:
+        image = mmcv.imfrombytes(fileio.get(path), flag=flag, backend=backend)
+    except Exception as error:  # each decoder has its own
+        raise InputError(f'image {path}: cannot be decoded ({" ".join(str(error).split())})') from error
+    if image is None:
+        raise InputError(f'image {path}: cannot be decoded')
+    return image
+
+
+def _few(items: Iterable, most: int = 5) -> str:
+    items = list(items)
+    more = f' and {len(items) - most} more' if len(items) > most else ''
+    return ', '.join(str(item) for item in items[:most]) + more

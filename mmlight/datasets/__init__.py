@@ -1,8 +1,0 @@
-"""Data: the generated sample data set, COCO folders, checks before training, image loading.
-
-Importing the package registers :class:`LoadImage` and :class:`CheckLabels`; it imports neither mmdet nor mmseg.
-"""
-
-from mmlight.datasets.loading import CheckLabels, LoadImage
-
-__all__ = ['CheckLabels', 'LoadImage']

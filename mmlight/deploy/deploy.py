@@ -1,0 +1,66 @@
+"""A trained network made ready for inference in PyTorch: less to compute, the same outputs."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Sequence
+
+import torch
+from mmengine.hooks import Hook
+from mmengine.logging import print_log
+from mmengine.model import BaseModel, BaseTTAModel, is_model_wrapper
+from mmengine.runner import Runner
+
+from mmlight.deploy.folding import fold_norms
+from mmlight.errors import InputError
+from mmlight.registry import HOOKS
+
+
+def switch_to_deploy(model: BaseModel, shape: Sequence[int] = (256, 256)) -> BaseModel:
+    """A copy in evaluation mode with norms folded into the convolutions before them and maps with the channels last.
+
+    Folded are the norms that follow a convolution of their own in a run on a random image; others stay. The outputs are
+    compared; where they differ, or where the network cannot run on that image, all norms stay and a warning says so.
+
+    Args:
+        model: A detector or segmentor of mmdet or mmseg, trained; it stays as it is.
+        shape: (height, width) of the random image.
+    """
+    folded, reason = None, 'it would change the outputs'
+    try:
+        folded = fold_norms(model, tuple(shape))
+    except InputError as error:
+        reason = f'it cannot be checked: {error}'
+    if folded is None:
+        print_log(f'{type(model).__name__}: its norms are not folded, {reason}', 'current', logging.WARNING)
+        folded = copy.deepcopy(model).eval()
+    return folded.to(memory_format=torch.channels_last)
+
+
+@HOOKS.register_module()
+class DeployHook(Hook):
+    """Evaluates :func:`switch_to_deploy` of the model that the runner has, averaged weights included.
+
+    Args:
+        shape: As there.
+    """
+
+    priority = 'VERY_LOW'  # behind EMAHook, which puts the averaged weights into the model
+
+    def __init__(self, shape: Sequence[int] = (256, 256)):
+        self.shape = tuple(shape)
+
+    def before_test_epoch(self, runner: Runner) -> None:
+        self.model = runner.model
+        model = self.model.module if is_model_wrapper(self.model) else self.model
+        if isinstance(model, BaseTTAModel):
+            self.plain, model.module = model.module, switch_to_deploy(model.module, self.shape)
+        else:
+            runner.model = switch_to_deploy(model, self.shape)
+
+    def after_test_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
+        model = self.model.module if is_model_wrapper(self.model) else self.model
+        if isinstance(model, BaseTTAModel):
+            model.module = self.plain
+        runner.model = self.model

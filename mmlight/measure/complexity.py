@@ -1,0 +1,399 @@
+"""Parameters and multiply-adds of a network, from one run on random input: no data set and no weights needed.
+
+Convention (the papers'): one MAC is one multiply-add of a convolution, a linear layer or a matrix product (attention
+included); batch 1, inference. Normalisation, activation, pooling, resizing, element-wise arithmetic, box decoding and
+NMS are not counted. The resampling of RoI features is not part of the total either and is reported on its own.
+
+The formulas are those of :mod:`torch.utils.flop_counter` (which counts a multiply-add as two operations). They act on
+dispatched operators, so functional calls count like modules do.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.model import BaseModel, revert_sync_batchnorm
+from mmengine.registry import MODELS, DefaultScope
+from mmengine.structures import BaseDataElement, InstanceData
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+
+from mmlight.errors import InputError
+from mmlight.measure.operators import needs_no_count, record_mmcv_operators, replaced
+
+TRAINING_ONLY = ('auxiliary_head',)
+"""Children that mmseg's segmentors have for the loss only; they are no part of the network that is measured."""
+
+BAGS = (torch.ops.aten._embedding_bag, torch.ops.aten._embedding_bag_forward_only)
+"""Weighted sums of rows, without a formula in torch; mmlight's operators resample RoI features by them."""
+
+ROI_SAMPLERS = ('RoIAlign', 'RoIPool')
+"""A module whose class name contains one of these resamples RoI features."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of a network: its parameters and its MACs in one inference."""
+
+    parameters: int
+    macs: int
+
+
+@dataclass(frozen=True)
+class Complexity:
+    """What :func:`measure` found.
+
+    Attributes:
+        shape: (height, width) of the input image.
+        parameters: number of parameters of the inference network.
+        macs: multiply-adds, without RoI sampling.
+        by_part: dotted module name -> its share; the shares add up to the two totals.
+        sampling_macs: multiply-adds spent on resampling RoI features by matrix products and weighted sums.
+        rois: number of proposals that the second stage was run with, 0 if there is none.
+        training_only: parameters of the heads that only the loss uses (not in ``parameters``).
+        not_counted: name -> calls of the operators that have no formula and are no element-wise, shape,
+            normalisation, pooling or sampling operation. The total lacks their multiply-adds.
+    """
+
+    shape: tuple[int, int]
+    parameters: int
+    macs: int
+    by_part: dict[str, Part]
+    sampling_macs: int = 0
+    rois: int = 0
+    training_only: int = 0
+    not_counted: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def flops(self) -> int:
+        """2 x MACs: one multiplication and one addition each."""
+        return 2 * self.macs
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields and ``flops`` as plain JSON-able values."""
+        return dict(asdict(self), shape=list(self.shape), flops=self.flops)
+
+    def table(self) -> str:
+        """Plain text: one row a part, then the totals, one fact a line."""
+        rows = [('part', 'parameters', 'MACs (M)', 'share')]
+        for name, part in self.by_part.items():
+            share = f'{100 * part.macs / self.macs:.1f} %' if self.macs else '-'
+            rows.append((name, f'{part.parameters:,}', _millions(part.macs), share))
+        rows.append(('total', f'{self.parameters:,}', _millions(self.macs), ''))
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        header, *parts, total = (_aligned(row, widths) for row in rows)
+        rule = '-' * sum(widths, start=2 * len(widths) - 2)
+        lines = [header, rule, *parts, rule, total, '']
+        height, width = self.shape
+        lines.append(f'Input: 3 x {height} x {width}, batch 1' + (f', {self.rois} RoIs' if self.rois else ''))
+        lines.append(f'Parameters: {_counted(self.parameters)}')
+        lines.append(f'MACs: {_counted(self.macs)}')
+        lines.append(f'2 x MACs: {_counted(self.flops)}')
+        if self.rois:
+            lines.append(f'RoI sampling (not in the total): {_millions(self.sampling_macs)} M MACs')
+        if self.training_only:
+            lines.append(f'Heads for training only (not in the total): {self.training_only} parameters')
+        names = ', '.join(f'{name} x {calls}' for name, calls in self.not_counted.items())
+        lines.append(f'Not counted: {names or "nothing"}')
+        return '\n'.join(lines)
+
+
+def _millions(count: int) -> str:
+    """In millions, to four significant digits, as papers give them."""
+    millions = count / 1e6
+    return f'{millions:.{max(0, 3 - math.floor(math.log10(millions)))}f}' if count else '0'
+
+
+def _counted(count: int) -> str:
+    """To three significant digits with a unit, and exactly."""
+    for unit, size in (('G', 1e9), ('M', 1e6), ('K', 1e3)):
+        if count >= size:
+            return f'{count / size:.{max(0, 2 - int(math.log10(count / size)))}f} {unit} ({count})'
+    return str(count)
+
+
+def _aligned(row: tuple[str, ...], widths: list[int]) -> str:
+    first, *others = (cell.rjust(width) for cell, width in zip(row, widths, strict=True))
+    return '  '.join([first.strip().ljust(widths[0]), *others]).rstrip()
+
+
+def measure(
+    model: str | Path | Config | nn.Module,
+    shape: Sequence[int] | None = None,
+    depth: int = 1,
+    options: dict | None = None,
+) -> Complexity:
+    """Count the parameters and the multiply-adds of one inference on one image.
+
+    Args:
+        model: a config (its path, or the name of a shipped one) of an mmdet or mmseg model, or any module that takes
+            (1, 3, H, W).
+        shape: (height, width) of the image as it enters the network, or one number for both; no padding is added.
+            Default: the size of the config's test pipeline.
+        depth: levels of the module tree to tell apart in ``by_part``; 1 gives backbone, neck and heads.
+        options: config values to override (``--cfg-options``) where ``model`` is a path or name.
+
+    A two-stage detector's second stage runs on exactly ``test_cfg.rpn.max_per_img`` proposals, its mask head on
+    ``test_cfg.rcnn.max_per_img``, whatever its weights are.
+
+    Raises:
+        InputError: ``shape`` is not two positive integers, the config has no model, or the network cannot run on an
+            image of this size.
+    """
+    if depth < 1:
+        raise InputError(f'depth: {depth}; must be 1 or more')
+    network, shape = network_and_shape(model, shape, options)
+    counter = OperatorCounter(network)
+    with inference(network, shape) as (forward, rois), record_mmcv_operators(counter.not_counted), counter:
+        forward()
+    by_part = _by_part(network, counter.macs, depth)
+    return Complexity(
+        shape=shape,
+        parameters=sum(part.parameters for part in by_part.values()),
+        macs=sum(counter.macs.values()),
+        by_part=by_part,
+        sampling_macs=counter.sampling_macs,
+        rois=rois,
+        training_only=sum(_parameters(getattr(network, name)) for name in TRAINING_ONLY if _has(network, name)),
+        not_counted=dict(counter.not_counted),
+    )
+
+
+def network_and_shape(
+    model: str | Path | Config | nn.Module, shape: Sequence[int] | None = None, options: dict | None = None
+) -> tuple[nn.Module, tuple[int, int]]:
+    """The network and the (height, width) that the arguments of :func:`measure` mean."""
+    if shape is not None:
+        shape = _checked(shape)
+    if isinstance(model, (str, Path)):
+        from mmlight.runtime.config import load_config
+
+        model = load_config(model, options)
+    if shape is None:
+        shape = evaluated_shape(model)
+    return model if isinstance(model, nn.Module) else build(model), shape
+
+
+@contextmanager
+def inference(
+    network: nn.Module, shape: tuple[int, int], channels: int = 3, batch: int = 1
+) -> Iterator[tuple[Callable, int]]:
+    """``network`` in evaluation mode, ready to run: yields a function without arguments and the number of RoIs.
+
+    Each call is the same inference on the same random images, on the device of the network, without gradients: the
+    layers, no box decoding and no NMS. A second stage runs on exactly the number of proposals that ``test_cfg`` allows.
+    """
+    image = torch.rand(batch, channels, *shape, device=next((p.device for p in network.parameters()), 'cpu'))
+    was_training = network.training
+    network.eval()
+    proposals = _Proposals(network, shape)
+    try:
+        with torch.no_grad(), proposals.given():
+            yield lambda: _forward(network, image), proposals.number
+    finally:
+        network.train(was_training)
+
+
+def _checked(shape: Sequence[int]) -> tuple[int, int]:
+    sides = list(shape) if isinstance(shape, (tuple, list)) else [shape]
+    if len(sides) not in (1, 2) or any(type(side) is not int or side < 1 for side in sides):
+        raise InputError(f'shape: {shape!r}; must be two positive integers, height and width')
+    return sides[0], sides[-1]
+
+
+def evaluated_shape(config: Config | nn.Module) -> tuple[int, int]:
+    """(height, width) that the test pipeline of ``config`` resizes images to.
+
+    Raises:
+        InputError: it has no `Resize` with a fixed `scale`.
+    """
+    loader = config.get('test_dataloader') if isinstance(config, Config) else None
+    dataset = (loader or {}).get('dataset', {})
+    while 'dataset' in dataset:
+        dataset = dataset['dataset']
+    for transform in dataset.get('pipeline', []):
+        if str(transform.get('type')).endswith('Resize') and isinstance(transform.get('scale'), (tuple, list)):
+            width, height = transform['scale']
+            return height, width
+    raise InputError('shape: must be given, there is no test pipeline with a `Resize` to a fixed `scale`')
+
+
+def build(config: Config) -> nn.Module:
+    """The config's model with random weights, on the CPU, ready to run in a single process."""
+    if 'model' not in config:
+        raise InputError(f'config {config.filename}: defines no `model`')
+    with DefaultScope.overwrite_default_scope(config.get('default_scope', 'mmdet')):
+        return revert_sync_batchnorm(MODELS.build(config.model))
+
+
+def _forward(network: nn.Module, image: torch.Tensor) -> Any:
+    shape = tuple(image.shape[2:])
+    try:
+        if isinstance(network, BaseModel):
+            return network(image, _samples(shape) * len(image), mode='tensor')
+        return network(image)
+    except Exception as error:  # whatever goes wrong in there, the model and the size are what the user can change
+        reason = f'{type(error).__name__}: {error}'.strip(': ').split('\n')[0]
+        name, (height, width) = type(network).__name__, shape
+        raise InputError(f'shape: {name} cannot run on an image of {height} x {width} ({reason})') from error
+
+
+def _samples(shape: tuple[int, int]) -> list[BaseDataElement]:
+    sizes = dict.fromkeys(('img_shape', 'ori_shape', 'pad_shape', 'batch_input_shape'), shape)
+    sample = BaseDataElement(metainfo=dict(sizes, scale_factor=(1.0, 1.0), img_id=0, img_path='', flip=False))
+    sample.gt_instances = InstanceData(
+        bboxes=torch.zeros(0, 4), labels=torch.zeros(0, dtype=torch.long)
+    )  # query-based heads unpack it even where it is not used
+    return [sample]
+
+
+class OperatorCounter(TorchDispatchMode):
+    """Adds up the MACs of every dispatched operator under the innermost module that runs it.
+
+    A subclass sees each operator in :meth:`execute` and, with its multiply-adds, in :meth:`note`.
+    """
+
+    def __init__(self, network: nn.Module):
+        super().__init__()
+        self.names = {module: name for name, module in network.named_modules()}
+        self.running = [network]
+        self.macs = Counter()
+        self.sampling_macs = 0
+        self.not_counted = Counter()
+
+    def __enter__(self):
+        register = nn.modules.module
+        self.hooks = [
+            register.register_module_forward_pre_hook(lambda module, args: self.running.append(module)),
+            register.register_module_forward_hook(lambda module, args, out: self._leave(), always_call=True),
+        ]
+        return super().__enter__()
+
+    def __exit__(self, *error):
+        for hook in self.hooks:
+            hook.remove()
+        return super().__exit__(*error)
+
+    def _leave(self) -> None:
+        self.running.pop()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        out = self.execute(func, args, kwargs)
+        formula = flop_registry.get(func._overloadpacket)
+        macs = formula(*args, **kwargs, out_val=out) // 2 if formula else 0
+        if formula is None:
+            if self.sampling():
+                if func._overloadpacket in BAGS:
+                    table, index = args[:2]
+                    self.sampling_macs += index.numel() * table.shape[1]
+            elif not needs_no_count(func):
+                self.not_counted[str(func._overloadpacket)] += 1
+        elif self.sampling():
+            self.sampling_macs += macs
+        else:
+            self.macs[self.layer()] += macs
+        self.note(func, args, kwargs, out, macs)
+        return out
+
+    def execute(self, func, args, kwargs):
+        """Run the operator."""
+        return func(*args, **kwargs)
+
+    def note(self, func, args, kwargs, out, macs: int) -> None:
+        """Called after each operator."""
+
+    def layer(self) -> str:
+        """The name of the innermost module that is running."""
+        return next(self.names[module] for module in reversed(self.running) if module in self.names)
+
+    def sampling(self) -> bool:
+        """Whether RoI features are being resampled."""
+        return any(word in type(module).__name__ for module in self.running for word in ROI_SAMPLERS)
+
+
+class _Proposals:
+    """Gives a two-stage detector the proposals of a trained one: as many as ``test_cfg`` allows, never fewer."""
+
+    def __init__(self, network: nn.Module, shape: tuple[int, int]):
+        self.network, self.shape = network, shape
+        test_cfg = getattr(network, 'test_cfg', None) or {}
+        has_stages = _has(network, 'rpn_head') and _has(network, 'roi_head')
+        self.number = (test_cfg.get('rpn') or {}).get('max_per_img', 0) if has_stages else 0
+        self.detections = (test_cfg.get('rcnn') or {}).get('max_per_img', 0) if has_stages else 0
+
+    @contextmanager
+    def given(self) -> Iterator[None]:
+        if not self.number:
+            yield
+            return
+        rpn_head, roi_head = self.network.rpn_head, self.network.roi_head
+        with replaced(rpn_head, 'predict', self._predict(rpn_head)):
+            if self.detections and getattr(roi_head, 'with_mask', False):
+                with replaced(roi_head, '_mask_forward', self._masks(roi_head._mask_forward)):
+                    yield
+            else:
+                yield
+
+    def _predict(self, rpn_head: nn.Module) -> Callable:
+        def predict(features, samples, rescale=False):
+            rpn_head(features)
+            height, width = self.shape
+            # 64 pixels are sampled from the finest level of every pyramid: adaptive sampling stays small there.
+            box = features[0].new_tensor([0, 0, min(64, width), min(64, height)]).repeat(self.number, 1)
+            scores = box.new_ones(self.number)
+            return [InstanceData(bboxes=box, scores=scores, labels=scores.long()) for _ in samples]
+
+        return predict
+
+    def _masks(self, forward: Callable) -> Callable:
+        """The mask head sees the detections only, though tensor mode hands a cascade's head every proposal."""
+
+        def masks(*args):
+            *before, rois = args
+            result = forward(*before, rois[: self.detections])
+            missing = len(rois) - len(result['mask_preds'])
+            preds = result['mask_preds']
+            return dict(result, mask_preds=torch.cat([preds, preds.new_zeros(missing, *preds.shape[1:])]))
+
+        return masks
+
+
+def _by_part(network: nn.Module, macs: Counter, depth: int) -> dict[str, Part]:
+    """The first ``depth`` levels below the root; a parameter that several parts share belongs to the first."""
+
+    def part(name: str) -> str:
+        return '.'.join(name.split('.')[:depth])
+
+    parameters = Counter()
+    for name, parameter in network.named_parameters():
+        owner = name.rpartition('.')[0]
+        if name.split('.')[0] not in TRAINING_ONLY:
+            parameters[part(owner)] += parameter.numel()
+    total = Counter()
+    for name, count in macs.items():
+        total[part(name)] += count
+    names = sorted(parameters.keys() | total.keys(), key=_order(network))
+    return {name or type(network).__name__: Part(parameters[name], total[name]) for name in names}
+
+
+def _order(network: nn.Module) -> Callable:
+    position = {name: index for index, (name, _) in enumerate(network.named_modules())}
+    return lambda name: position.get(name, len(position))
+
+
+def _has(network: nn.Module, name: str) -> bool:
+    return isinstance(getattr(network, name, None), nn.Module)
+
+
+def _parameters(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())

@@ -1,0 +1,39 @@
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+from mmlight.errors import InputError
+from mmlight.runtime.config import load_config, shipped_configs
+
+
+def stock_configs() -> list[Path]:
+    """One config of each kind of detector and segmentor that the installed host libraries ship."""
+    found = []
+    for host in ('mmdet', 'mmseg'):
+        spec = importlib.util.find_spec(host)
+        if spec is not None:
+            folder = Path(spec.origin).parent / '.mim' / 'configs'
+            found += [sorted(f.glob('*_*xb*.py'))[0] for f in sorted(folder.iterdir())[::6] if any(f.glob('*_*xb*.py'))]
+    return found
+
+
+@pytest.mark.parametrize('path', stock_configs(), ids=lambda path: path.stem)
+def test_stock_configs_pass_the_check(path):
+    try:
+        load_config(path)
+    except InputError as error:
+        if 'mmpretrain' not in str(error):  # not installed, and needed
+            pytest.fail(str(error))
+
+
+def test_shipped_names_are_unique_and_found():
+    assert 'thundernet_snet49_sample' in shipped_configs()
+    for name in list(shipped_configs())[:3]:
+        assert load_config(name).filename == str(shipped_configs()[name])
+
+
+def test_options_are_merged():
+    cfg = load_config('thundernet_snet49_sample', {'train_cfg.max_epochs': 2, 'randomness.seed': 5})
+    assert cfg.train_cfg.max_epochs == 2
+    assert cfg.randomness.seed == 5
