@@ -1,12 +1,14 @@
 """Package metadata; the build system and the tools' settings are in ``pyproject.toml``."""
 
 import re
+import runpy
 import site
 import sys
 from importlib import metadata
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
 # The packages that exist under several distribution names (mmcv: mmcv, mmcv-lite, onedl-mmcv, ...). All of them write
@@ -57,6 +59,16 @@ def missing(requirement: str) -> bool:
     return name not in IMPORT_NAMES or not providers(IMPORT_NAMES[name]) - {name}
 
 
+class BuildPy(build_py):
+    """Adds the start-up hook at the root of the wheel; also where the package itself is only pointed at (editable)."""
+
+    def run(self) -> None:
+        super().run()
+        folder = self.get_finalized_command('install').install_lib if self.editable_mode else self.build_lib
+        self.mkpath(folder)
+        runpy.run_path(str(ROOT / 'mmlight' / 'compat' / 'startup.py'))['write'](folder)
+
+
 def version() -> str:
     text = (ROOT / 'mmlight' / 'version.py').read_text(encoding='utf-8')
     return re.search(r"^__version__ = '([^']+)'", text, re.MULTILINE).group(1)
@@ -84,5 +96,6 @@ setup(
     packages=find_packages(include=['mmlight', 'mmlight.*']),
     include_package_data=True,  # mmlight/.mim, see MANIFEST.in
     entry_points={'console_scripts': ['mmlight = mmlight.cli:main']},
+    cmdclass={'build_py': BuildPy},
     zip_safe=False,
 )

@@ -42,7 +42,10 @@ def make_parser() -> argparse.ArgumentParser:
         sub.set_defaults(run=run)
         return sub
 
-    command('doctor', _doctor, 'Show versions, operators and patches, and what is broken.')
+    sub = command('doctor', _doctor, 'Show versions, operators and patches, and what is broken.')
+    sub.add_argument(
+        '--repair', action='store_true', help="write the start-up hook, by which mmdet's own tools get the patches"
+    )
     sub = command('list', _list, 'Show the shipped configs with parameters, multiply-adds and published figures.')
     sub.add_argument('pattern', nargs='?', default='*', help="names to show, such as 'thundernet_snet49*'")
     sub.add_argument(
@@ -129,6 +132,8 @@ def _common(args: argparse.Namespace) -> dict:
 def _doctor(args: argparse.Namespace) -> int:
     from mmlight.compat import doctor
 
+    if args.repair:
+        print('written:', *doctor.repair())
     text, code = doctor.diagnose()
     print(text)
     return code

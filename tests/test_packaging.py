@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import mmlight
+from mmlight.compat import startup
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKED = {'.py', '.sh', '.yml', '.md'}  # as MANIFEST.in says
@@ -73,7 +74,7 @@ def test_wheel_holds_package_configs_and_tools(wheel):
     wanted = packed_files('mmlight') | {f'mmlight/.mim/{name}' for name in packed_files('configs', 'tools')}
     assert wanted | {'mmlight/.mim/model-index.yml'} <= names
     packed = {name for name in names if '.dist-info/' not in name}
-    assert packed == wanted | {'mmlight/.mim/model-index.yml'}  # no tests, no caches
+    assert packed == wanted | {'mmlight/.mim/model-index.yml', *startup.FILES}  # no tests, no caches
 
 
 def test_wheel_metadata(wheel):
@@ -91,6 +92,7 @@ def test_wheel_metadata(wheel):
 def test_editable_install_sees_mim(source, tmp_path):
     wheel = build('build_editable', source, tmp_path / 'editable')
     zipfile.ZipFile(wheel).extractall(tmp_path / 'site')
+    assert all((tmp_path / 'site' / name).is_file() for name in startup.FILES)
     code = f"""
         import site, sys
         from importlib import util

@@ -6,13 +6,17 @@ import importlib
 import importlib.util
 import platform
 import sys
+import sysconfig
 import warnings
 from collections.abc import Callable
 from importlib import metadata
+from pathlib import Path
 from types import ModuleType
 
+from mmlight.compat import startup
 from mmlight.compat.environment_report import import_error
 from mmlight.compat.ops_fallback import FallbackModule, native_extension
+from mmlight.errors import InputError
 
 # First version that works, first one that nobody has tried.
 TESTED = {
@@ -186,9 +190,37 @@ def _operators(findings: _Findings) -> None:
     findings.row('missing', f'{len(extension.missing)} (deformable convolutions, CARAFE, rotated boxes, ...)')
 
 
+def _startup(findings: _Findings) -> None:
+    """Whether a process that imports mmdet first gets the patches too."""
+    found = importlib.util.find_spec('_mmlight_startup')
+    folder = Path(found.origin).parent if found else None
+    if folder is None or not (folder / startup.FILES[1]).is_file():
+        findings.row('at start', 'not installed: import mmlight before mmcv, mmdet and mmseg')
+        findings.notes.append("mmdet's and mmseg's own tools need the start-up hook: mmlight doctor --repair")
+    elif Path(found.origin).read_bytes() != Path(startup.__file__).read_bytes():
+        findings.row('at start', f'of another version of mmlight, in {folder}')
+        findings.notes.append('the start-up hook is of another version: mmlight doctor --repair')
+    else:
+        findings.row('at start', f'loaded by the first import of mmengine, mmcv, mmdet or mmseg ({folder})')
+
+
+def repair() -> list[str]:
+    """Write the start-up hook into this interpreter's site-packages; returns the paths.
+
+    Raises:
+        InputError: the folder cannot be written to.
+    """
+    folder = sysconfig.get_path('purelib')
+    try:
+        return startup.write(folder)
+    except OSError as error:
+        raise InputError(f'{folder}: {error.strerror}; install mmlight into an environment of your own') from error
+
+
 def _patches(findings: _Findings) -> None:
     from mmlight import compat
 
+    _startup(findings)
     for record in compat.status():
         findings.row(record.name, f'{record.state}: {record.reason}')
         if record.state == 'failed':
