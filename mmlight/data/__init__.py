@@ -4,5 +4,6 @@ Importing the package registers :class:`LoadImage` and :class:`CheckLabels`; it 
 """
 
 from mmlight.data.loading import CheckLabels, LoadImage
+from mmlight.data.windows import ColorTables, JitterWindow, OpenImage, RenderWindow, SSDWindow
 
-__all__ = ['CheckLabels', 'LoadImage']
+__all__ = ['CheckLabels', 'ColorTables', 'JitterWindow', 'LoadImage', 'OpenImage', 'RenderWindow', 'SSDWindow']

@@ -87,6 +87,9 @@ class LoadImage(LoadImageFromFile):
         return results
 
     def _read(self, path: str) -> np.ndarray:
+        return self._decode(path, self._bytes(path))
+
+    def _bytes(self, path: str) -> bytes:
         try:
             data = fileio.get(path, backend_args=self.backend_args)
         except OSError as error:
@@ -94,6 +97,9 @@ class LoadImage(LoadImageFromFile):
         fault = damage(data)
         if fault:
             raise InputError(f'image {path}: {fault}')
+        return data
+
+    def _decode(self, path: str, data: bytes) -> np.ndarray:
         try:
             image = mmcv.imfrombytes(data, flag=self.color_type, backend=self.imdecode_backend)
         except Exception as error:  # each decoder has its own
