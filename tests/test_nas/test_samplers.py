@@ -78,6 +78,29 @@ def test_constant_reward_teaches_nothing():
     assert all(torch.equal(value, before[name]) for name, value in sampler.network.state_dict().items())
 
 
+@pytest.mark.parametrize('algorithm', ['ppo', 'reinforce'])
+def test_entropy_is_rewarded(algorithm):
+    """With equal rewards only the entropy is left of the objective: it rises, as it would not without its weight."""
+    sampler = RNNController(Tiny(), algorithm, lr=0.02, entropy_weight=1.0, init=1.0)
+    told = [sampler.tell(sampler.ask(20, 0), [0.7] * 20)['entropy'] for _ in range(15)]
+    assert told[-1] > told[0] + 0.1
+
+
+def test_the_baseline_is_of_earlier_rewards():
+    """The batch's own mean enters the moving average after its advantages are taken (the first batch sets it)."""
+    sampler = RNNController(Tiny(), 'reinforce', baseline='ema', decay=0.75)
+    assert sampler.advantages([0.0, 0.5]).tolist() == [-0.25, 0.25]
+    assert sampler.advantages([1.0, 0.5]).tolist() == [0.75, 0.25]  # less 0.25, not 0.375
+    assert sampler.average == pytest.approx(0.75 * 0.25 + 0.25 * 0.75)
+    assert sampler.advantages([0.375]).tolist() == [0.0]
+
+
+def test_standardised_advantages():
+    advantages = RNNController(Tiny()).advantages([0.1, 0.3, 0.5])
+    assert advantages.tolist() == pytest.approx([-(1.5**0.5), 0.0, 1.5**0.5], abs=1e-6)
+    assert RNNController(Tiny()).advantages([0.3, 0.3]).tolist() == [0.0, 0.0]
+
+
 @pytest.mark.parametrize(
     ('pointer', 'count'), [(False, 300), (True, 300), pytest.param(False, 10_000, marks=pytest.mark.long)]
 )

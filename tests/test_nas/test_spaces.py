@@ -117,6 +117,39 @@ def test_every_sampled_graph_can_be_drawn(tmp_path):
         draw_cells({})
 
 
+def leftovers(network):
+    """{output: the unread blocks that join it}, straight from the rule of docs/specs/spinenet.md."""
+    everything = [(level, network.stem_kind) for level in network.stem]
+    everything += [(block.level, block.kind) for block in network.blocks]
+    read, found = set(range(len(network.stem) - 1)), {}
+    for index, block in enumerate(network.blocks, len(network.stem)):
+        read.update(block.inputs)
+        if block.output:
+            found[index] = tuple(
+                i for i in range(index) if i not in read and everything[i] == (block.level, block.kind)
+            )
+            read.update(found[index])
+    return {output: joined for output, joined in found.items() if joined}
+
+
+@pytest.mark.parametrize('base', ['SpineNet', 'R0-SP53', 'R14-SP39'])
+def test_leftovers_of_random_networks(base):
+    """Those of a whole network (none is dead) and, where some are, the number of outputs that have any."""
+    rng, whole = random.Random(3), 0
+    for _ in range(200):
+        network = SPACES[base].decode(SPACES[base].sample(rng))
+        expected, graph = leftovers(network), network.graph(prune=True)
+        if len(graph.nodes) == len(network.blocks):
+            whole += 1
+            nodes = enumerate(graph.nodes, len(graph.inputs))
+            assert {index: node.leftovers for index, node in nodes if node.leftovers} == expected
+        for node in graph.nodes:
+            kinds = [network.stem_kind] * len(graph.inputs) + [other.block for other in graph.nodes]
+            levels = [*graph.inputs, *(other.level for other in graph.nodes)]
+            assert {(levels[i], kinds[i]) for i in node.leftovers} <= {(node.level, node.block)}
+    assert whole > 5
+
+
 def test_rejecting_dead_blocks():
     space, other = SpineNetSpace('R0-SP53', dead_policy='reject'), SpineNetSpace('R0-SP53')
     rng = random.Random(0)

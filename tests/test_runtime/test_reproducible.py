@@ -1,10 +1,12 @@
 import random
+from types import SimpleNamespace
 
 import numpy as np
+import pytest
 import torch
 from torch.utils.data import BatchSampler, DataLoader, Dataset, SequentialSampler
 
-from mmlight.runtime.reproducible import SeededBatchSampler, seed_all
+from mmlight.runtime.reproducible import SeedByStep, SeededBatchSampler, seed_all
 
 
 class Noise(Dataset):
@@ -53,3 +55,33 @@ def test_streams_of_the_key_are_distinct():
         seed_all(*key)
         seen.add((random.random(), float(np.random.rand()), float(torch.rand(()))))
     assert len(seen) == 4
+
+
+def drawn(steps: int = 2, **where) -> tuple[list, list[float]]:
+    """What the hook's loader and the model's steps draw at a place of the training: `seed`, `rank`, `iter`."""
+    loader = DataLoader(Noise(), batch_size=5, collate_fn=list)
+    place = dict(seed=1, rank=0, iter=0, epoch=0) | where
+    runner = SimpleNamespace(**place, train_loop=SimpleNamespace(dataloader=loader))
+    hook = SeedByStep()
+    hook.before_train(runner)
+    hook.before_train_epoch(runner)
+    data = [item[1:] for batch in runner.train_loop.dataloader for item in batch]
+    model = []
+    for _ in range(steps):
+        hook.before_train_iter(runner, 0)
+        model += [random.random(), float(np.random.rand()), float(torch.rand(()))]
+        runner.iter += 1
+    return data, model
+
+
+@pytest.mark.parametrize('other', [dict(rank=1), dict(seed=2), dict(iter=2, epoch=1)], ids=str)
+def test_ranks_seeds_and_steps_draw_differently(other):
+    """Two processes with equal augmentations would halve the variety of a batch, and none would notice."""
+    (data, model), (other_data, other_model) = drawn(), drawn(**other)
+    assert set(data).isdisjoint(other_data)
+    assert set(model).isdisjoint(other_model)
+    assert drawn(**other) == (other_data, other_model)
+
+
+def test_a_missing_seed_is_0():
+    assert drawn(seed=None) == drawn(seed=0)

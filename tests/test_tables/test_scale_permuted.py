@@ -47,6 +47,20 @@ def test_leftovers(name, leftovers):
     assert {index: node.leftovers for index, node in nodes if node.leftovers} == leftovers
 
 
+def test_leftovers_are_of_the_output_s_level_and_kind():
+    """Block 11 of SpineNet-49, which nothing reads, joins output 14 only where it can be added: same level, same
+    channels, hence the same kind of block. As a residual block it has a quarter of the channels and is dead."""
+    as_residual = changed(11, kind='residual')
+    with pytest.raises(InputError, match='is unused'):
+        as_residual.graph()
+    pruned = as_residual.graph(prune=True)
+    assert len(pruned.nodes) == 14
+    assert all(node.leftovers == () for node in pruned.nodes)
+    joined = changed(14, kind='residual')
+    assert [node.leftovers for node in replace(joined, blocks=(*changed(11, kind='residual').blocks[:12],
+            *joined.blocks[12:])).graph().nodes if node.leftovers] == [(11,)]  # fmt: skip
+
+
 @pytest.mark.parametrize('name', ['SpineNet-49', 'R0-SP53', 'R23-SP30'])
 def test_block_counts(name):
     stem, permuted = BLOCK_COUNTS[name]
