@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted([ROOT / 'README.md', *(ROOT / 'docs').glob('*.md'), *(ROOT / 'configs').glob('*/README.md')])
+PAGES = sorted([ROOT / 'README.md', *(ROOT / 'docs').rglob('*.md'), *(ROOT / 'configs').glob('*/README.md')])
 
 every_page = pytest.mark.parametrize('page', PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 
@@ -27,6 +27,14 @@ def test_nothing_is_left_to_fill_in(page):
 def test_commands_name_files_that_exist(page):
     named = re.findall(r'\b(?:tools|configs|tests)/[\w./-]+\.(?:py|sh)\b', page.read_text())
     assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def test_what_tests_cite_is_in_the_repository():
+    cited = {}
+    for test in (ROOT / 'tests').rglob('*.py'):
+        cited.update(dict.fromkeys(re.findall(r'docs/[\w/]+\.md', test.read_text()), test.name))
+    assert {page: test for page, test in cited.items() if not (ROOT / page).exists()} == {}
+    assert len(cited) >= 4
 
 
 def test_every_family_has_a_page():

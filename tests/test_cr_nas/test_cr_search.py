@@ -30,13 +30,13 @@ from mmlight.runtime import training
 
 
 @pytest.mark.parametrize(('blocks', 'number'), [(8, 66), (16, 138), (33, 291)])
-def test_evaluations_of_the_greedy_search(blocks, number):  # check 13
+def test_evaluations_of_the_greedy_search(blocks, number):
     calls = []
     list(greedy_beam(blocks, (1, 2, 3), lambda path: calls.append(path) or 0.0))
     assert len(calls) == len(set(calls)) == number == evaluations(blocks, 3, 3)
 
 
-def test_greedy_search_finds_the_optimum_of_a_sum():  # check 14
+def test_greedy_search_finds_the_optimum_of_a_sum():
     gains = np.random.default_rng(0).normal(size=(12, 3))
     *_, last = greedy_beam(12, (1, 2, 3), lambda path: sum(gains[i, op - 1] for i, op in enumerate(path)))
     assert last.beam[0][0] == tuple(gains.argmax(1) + 1)
@@ -91,7 +91,7 @@ def test_stage_search(stage):
     assert (folder / 'ranking.png').stat().st_size > 1000
 
 
-def test_search_leaves_the_supernet_as_found(stage):  # check 22
+def test_search_leaves_the_supernet_as_found(stage):
     before = torch.load(stage.cfg.load_from)['state_dict']
     after = stage.model.state_dict()
     assert before.keys() == after.keys()
@@ -120,7 +120,7 @@ def test_result_of_the_stage_search(stage):
 
 
 @pytest.mark.parametrize('kept', [pytest.param(0, marks=pytest.mark.long), 3, pytest.param(6, marks=pytest.mark.long)])
-def test_an_interrupted_search_goes_on(stage, tmp_path, kept):  # check 21
+def test_an_interrupted_search_goes_on(stage, tmp_path, kept):
     lines = (Path(stage.work_dir) / 'search.jsonl').read_text().splitlines(keepends=True)
     cut = ''.join(lines[: kept + 1]) + '{"event": "done", "pa'  # torn by a kill
     (tmp_path / 'search.jsonl').write_text(cut)
@@ -261,7 +261,7 @@ class RememberPaths(Hook):
         self.paths[runner.iter] = runner.model.backbone.path
 
 
-def test_path_of_a_step(stage):  # check 19
+def test_path_of_a_step(stage):
     backbone = stage.model.backbone
 
     def paths(steps):

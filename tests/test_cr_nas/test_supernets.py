@@ -57,7 +57,7 @@ def shaken(network):
 
 
 @every_supernet
-def test_a_path_is_the_network_cut_out(build, path):  # check 16
+def test_a_path_is_the_network_cut_out(build, path):
     init_default_scope('mmdet')
     torch.manual_seed(0)
     supernet = shaken(build())
@@ -79,7 +79,7 @@ def test_a_path_is_the_network_cut_out(build, path):  # check 16
 
 
 @every_supernet
-def test_a_step_on_one_path_leaves_the_others(build, path):  # check 17
+def test_a_step_on_one_path_leaves_the_others(build, path):
     torch.manual_seed(0)
     supernet = build()
     supernet.train()
@@ -115,7 +115,7 @@ def test_a_step_on_one_path_leaves_the_others(build, path):  # check 17
     ('share', 'base', 'millions'),
     [('branch', 32, 138.1), ('prefix', 32, 26.9), ('branch', 64, 551.2), ('prefix', 64, 107.1)],
 )
-def test_size(share, base, millions):  # check 15; 2.5
+def test_size(share, base, millions):
     with torch.device('meta'):
         network = CRStageSuperResNet(50, share=share, base_channels=base)
     assert sum(p.numel() for p in network.parameters()) / 1e6 == pytest.approx(millions, abs=0.1)
@@ -129,7 +129,7 @@ def test_size_of_the_alternatives(blocks, millions):  # 2.5
     assert (all_three - one) / 1e6 == pytest.approx(millions, abs=0.1)
 
 
-def test_uniform_sampling():  # check 18
+def test_uniform_sampling():
     with torch.device('meta'):
         supernet = CRStageSuperResNet(50, base_channels=4)
     paths = [supernet.sample_path(random.Random(f'0 {step}')) for step in range(10_000)]

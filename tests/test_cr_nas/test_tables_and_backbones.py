@@ -1,4 +1,4 @@
-"""Spaces, published allocations and stand-alone networks against the figures of the CR-NAS spec (its section 6)."""
+"""Spaces, published allocations and stand-alone networks against docs/specs/cr_nas.md."""
 
 import random
 
@@ -36,7 +36,7 @@ def count(network, *arguments, side=224, **options):
 
 
 @pytest.mark.parametrize(('budget', 'size'), [(8, 9), (16, 153), (33, 374), (50, 65), (None, 10_000)])
-def test_size_of_the_stage_space(budget, size):  # 6, check 1
+def test_size_of_the_stage_space(budget, size):
     assert StageSpace(budget=budget).size == size
 
 
@@ -44,7 +44,7 @@ def test_the_nine():
     assert [''.join(map(str, blocks)) for blocks in StageSpace(budget=8).members()] == NINE
 
 
-def test_baselines_and_published_allocations_are_members():  # check 2
+def test_baselines_and_published_allocations_are_members():
     for depth, blocks in SCR.items():
         space = StageSpace(budget=sum(blocks))
         assert blocks in space
@@ -56,7 +56,7 @@ def test_baselines_and_published_allocations_are_members():  # check 2
     assert all(table.status == 'published' and table.block_dilations is None for table in PUBLISHED.values())
 
 
-def test_mobilenet_budgets():  # 2.2 and 5, item 9
+def test_mobilenet_budgets():
     assert StageSpace(MOBILENET_V2_CHOICES, 16, MOBILENET_V2_WEIGHTS).size == 43
     assert StageSpace(MOBILENET_V2_CHOICES, 15).size == 185
     budget = sum(w * n for w, n in zip(MOBILENET_V2_BLOCK_MACS, MOBILENET_V2_BASELINE, strict=True))
@@ -91,7 +91,7 @@ MACS = {18: (1.814, 31.460), 50: (4.087, 70.899), 101: (7.799, 135.295)}
 
 
 @pytest.mark.parametrize('depth', [18, 50, 101])
-def test_parameters_and_multiply_adds(depth):  # checks 3, 4, 5, 6
+def test_parameters_and_multiply_adds(depth):
     own, macs = count(CRResNet, depth)
     assert own / 1e6 == pytest.approx(PARAMETERS[depth][0], abs=1e-3)
     assert macs / 1e9 == pytest.approx(MACS[depth][0], abs=1e-3)
@@ -102,7 +102,7 @@ def test_parameters_and_multiply_adds(depth):  # checks 3, 4, 5, 6
 
 
 @pytest.mark.parametrize(('depth', 'figures'), [(50, (22.980, 39.418, 73.350)), (101, (42.129, 70.996, 138.220))])
-def test_resnext(depth, figures):  # 4.1, 4.5
+def test_resnext(depth, figures):
     options = dict(depth=depth, groups=32, base_width=4, side=(800, 1088))
     own, macs = count(CRResNeXt, **options)
     other, same = count(CRResNeXt, stage_blocks=SCR[depth], **options)
@@ -110,7 +110,7 @@ def test_resnext(depth, figures):  # 4.1, 4.5
     assert macs == same
 
 
-def test_mobilenet_v2():  # check 20; 4.5
+def test_mobilenet_v2():
     own, macs = count(CRMobileNetV2)
     other, more = count(CRMobileNetV2, SCR_MOBILENET_V2.stage_blocks)
     assert (own / 1e6, other / 1e6) == pytest.approx((2.224, 2.593), abs=1e-3)
@@ -129,7 +129,7 @@ def test_mobilenet_v2_blocks():
     assert [more - less for less, more in zip(*macs, strict=True)] == list(MOBILENET_V2_BLOCK_MACS)
 
 
-def test_five_random_allocations_cost_the_same():  # check 7
+def test_five_random_allocations_cost_the_same():
     members = random.Random(0).sample(list(StageSpace(budget=16).members()), 5)
     assert {count(CRResNet, 50, blocks, side=(256, 320))[1] for blocks in members[:5]} == {
         count(CRResNet, 50, side=(256, 320))[1]
@@ -145,7 +145,7 @@ def test_five_random_allocations_cost_the_same():  # check 7
         (CRMobileNetV2, dict(stage_blocks=(1, 1, 2, 2, 2))),
     ],
 )
-def test_dilations_change_no_shape_and_no_cost(network, options):  # check 8
+def test_dilations_change_no_shape_and_no_cost(network, options):
     dilations = random.Random(1).choices((1, 2, 3), k=sum(options['stage_blocks']))
     options = dict(options, side=(96, 160))
     assert count(network, block_dilations=dilations, **options) == count(network, **options)
@@ -156,7 +156,7 @@ def test_dilations_change_no_shape_and_no_cost(network, options):  # check 8
         assert [x.shape for x in dilated(image)] == [x.shape for x in plain(image)]
 
 
-def test_which_convolution_is_dilated():  # check 9
+def test_which_convolution_is_dilated():
     basic = CRResNet(18, (1, 1, 1, 1), (1, 2, 3, 1))
     assert [block.conv1.dilation[0] for block in basic.blocks()] == [1, 1, 1, 1]
     assert [block.conv2.dilation[0] for block in basic.blocks()] == [1, 2, 3, 1]
@@ -166,13 +166,13 @@ def test_which_convolution_is_dilated():  # check 9
 
 
 @pytest.mark.parametrize('blocks', [None, (1, 3, 5, 7)])
-def test_shapes(blocks):  # check 10
+def test_shapes(blocks):
     with torch.device('meta'):
         outs = CRResNet(50, blocks)(torch.zeros(1, 3, 800, 1088))
     assert [tuple(x.shape[1:]) for x in outs] == [(256, 200, 272), (512, 100, 136), (1024, 50, 68), (2048, 25, 34)]
 
 
-FIELDS = [  # 2.7
+FIELDS = [
     ((3, 4, 6, 3), None, True, (35, 91, 267, 427)),
     ((1, 3, 5, 7), None, True, (19, 59, 203, 619)),
     ((1, 3, 5, 7), (1,) * 12 + (2,) * 4, True, (19, 59, 203, 875)),
@@ -184,7 +184,7 @@ FIELDS = [  # 2.7
 
 
 @pytest.mark.parametrize(('blocks', 'dilations', 'bottleneck', 'fields'), FIELDS)
-def test_theoretical_fields(blocks, dilations, bottleneck, fields):  # check 11
+def test_theoretical_fields(blocks, dilations, bottleneck, fields):
     assert theoretical_fields(blocks, dilations, bottleneck) == fields
 
 

@@ -1,4 +1,4 @@
-"""RetinaNet, Mask R-CNN and classifiers with SpineNet against arXiv 1912.05027 (spinenet spec 6.2 to 6.5)."""
+"""RetinaNet, Mask R-CNN and classifiers with SpineNet against arXiv 1912.05027 (docs/specs/spinenet.md)."""
 
 import pytest
 import torch
@@ -29,7 +29,7 @@ def with_biases(cfg, parameters):
     return parameters + 2 * head.stacked_convs * head.feat_channels
 
 
-# 80 classes as mmdet builds it (6.3); 91 classes and biases in the head (6.2); the paper's figures in M and G (4.1)
+# 80 classes as mmdet builds it; 91 classes and biases in the head; the paper's figures in M and G
 RETINANETS = {
     'spinenet-49s_8xb32-crop640-350e': (11_829_427, 32.77, 11_944_598, 33_745_248_375, 11.9, 33.8),
     'spinenet-49_8xb32-crop640-500e': (28_313_140, 83.34, 28_543_383, 85_281_555_200, 28.5, 85.4),
@@ -57,7 +57,7 @@ def test_retinanet(name):
 
 
 def test_retinanet_49s_with_128_endpoint_channels():
-    """Spinenet spec 6.3; lucifer443 counts 11.15 M and 30.04 G."""
+    """The port of lucifer443 counts 11.15 M and 30.04 G."""
     cfg = config('retinanet_spinenet-49s_8xb32-crop640-350e_coco')
     cfg.model.backbone.arch, cfg.model.bbox_head.in_channels = '49S', 128
     found = count(cfg, 640)
@@ -161,7 +161,7 @@ def test_activation_of_the_head():
     [('49s_8xb32-crop640', 0.2), ('143_8xb32-crop1280', 0.16), ('mobile-49_8xb32-crop384', 0.2)],
 )
 def test_protocol_c(name, rate):
-    """Spinenet spec 3.1: 500 epochs, the rate divided by 10 at 470 and 490, swish everywhere, stochastic depth."""
+    """docs/specs/recipes.md, "SpineNet": the rate is divided by 10 at epochs 470 and 490; swish, stochastic depth."""
     cfg = config(f'retinanet_spinenet-{name}-500e_coco')
     assert cfg.train_cfg.max_epochs == 500
     assert cfg.param_scheduler[1].milestones == [470, 490]

@@ -1,4 +1,4 @@
-"""Samplers: exact gradients, masks, and that they learn (spinenet spec 2B.9 and 6.7)."""
+"""Samplers: exact gradients, masks, and that they learn (docs/specs/search.md)."""
 
 import itertools
 import random
@@ -164,7 +164,7 @@ def test_mutation_of_a_permutation_swaps():
         assert sum(a != b for a, b in zip(child, parent, strict=True)) == 2
 
 
-# spec 6.7: benchmark, sampler, trials, threshold
+# docs/specs/search.md: benchmark, sampler, trials, threshold
 LEARNS = [
     ('match', dict(), 500, 0.95),
     ('perm', dict(), 500, 0.95),
@@ -187,7 +187,7 @@ def test_controller_learns(name, options, trials, threshold):
 
 @pytest.mark.long
 def test_controller_learns_from_old_batches():
-    """Spec 6.7: rewards that come ten updates late; log-probabilities are computed anew."""
+    """Rewards that come ten updates late; log-probabilities are computed anew."""
     benchmark, lag = BENCHMARKS['match'](), 10
     sampler = RNNController(benchmark.space)
     batches, best = [], 0.0
@@ -213,7 +213,7 @@ def test_random_search_does_not(name, limit):
 
 
 def test_optimum_of_the_chain():
-    assert BENCHMARKS['chain']().optimum == pytest.approx(0.912, abs=5e-4)  # spec 2B.9
+    assert BENCHMARKS['chain']().optimum == pytest.approx(0.912, abs=5e-4)  # docs/specs/search.md
 
 
 @pytest.mark.parametrize(

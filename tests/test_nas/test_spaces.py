@@ -27,7 +27,7 @@ every_space = pytest.mark.parametrize('space', SPACES.values(), ids=SPACES)
 @pytest.mark.parametrize(
     ('space', 'decisions', 'size'),
     [
-        ('NAS-FPN', 28, 1_931_334_451_200_000),  # spec 2B.3: 1.93e15
+        ('NAS-FPN', 28, 1_931_334_451_200_000),  # docs/specs/search.md: 1.93e15
         ('SpineNet', 70, None),
         ('R0-SP53', 45, None),
         ('NASNet', 50, None),
@@ -42,13 +42,13 @@ def test_decisions_and_size(space, decisions, size):
     ('base', 'connections'), [('R35-SP18', 5.9e10), ('R23-SP30', 5.9e14), ('R14-SP39', 3.5e17), ('R0-SP53', 1.0625e18)]
 )
 def test_connections_within_the_window(base, connections):
-    """Spinenet spec 2B.1."""
+    """docs/specs/search.md, "Spaces"."""
     orders = {'R35-SP18': 1, 'R23-SP30': 120, 'R14-SP39': 40320, 'R0-SP53': 3_628_800}[base] * 120
     assert SpineNetSpace(base).size / orders == pytest.approx(connections, rel=2e-2)
 
 
 def test_adjustments():
-    """Spinenet spec 2B.1: 4^10 levels, 2^15 types."""
+    """docs/specs/search.md: 4^10 levels, 2^15 kinds."""
     assert SpineNetSpace('SpineNet').size == SpineNetSpace('R0-SP53').size * 1_048_576 * 32_768
 
 

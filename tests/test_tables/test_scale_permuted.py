@@ -1,4 +1,4 @@
-"""Tables of scale-permuted networks against arXiv 1912.05027 (spinenet spec 2.1, 2.9 to 2.11, 6.6)."""
+"""Tables of scale-permuted networks against arXiv 1912.05027 (docs/specs/spinenet.md)."""
 
 from collections import Counter
 from dataclasses import replace

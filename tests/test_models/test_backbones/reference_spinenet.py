@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import nn
 
 WIDTHS = {2: 41, 3: 83, 4: 166, 5: 166, 6: 166, 7: 166}
-# level, bottleneck, inputs (spinenet spec 2.1)
+# level, bottleneck, inputs (arXiv 1912.05027, Fig. 4d)
 TABLE = [(2, 1, 0, 1), (4, 0, 0, 1), (3, 1, 2, 3), (4, 1, 2, 4), (6, 0, 3, 5), (4, 1, 3, 5), (5, 0, 6, 7), (7, 0, 6, 8),
          (5, 1, 8, 9),
          (5, 1, 8, 10), (4, 1, 5, 10), (3, 1, 4, 10), (5, 1, 7, 12), (7, 1, 5, 14), (6, 1, 12, 14)]  # fmt: skip

@@ -1,6 +1,6 @@
 """MobileNetV2 (arXiv 1801.04381): published sizes, what mmdet's and mmseg's classes do wrong, dilation.
 
-Figures: specs of ThunderNet, sections 2.6, 4.6 and 6, and of real-time segmentation, section 2.3.
+Figures: docs/specs/backbones.md.
 """
 
 import pytest

@@ -1,6 +1,6 @@
 """ShuffleNetV1 (arXiv 1707.01083): published sizes, widths, the two dialects.
 
-Figures: specs of ThunderNet, sections 2.2 and 6.
+Figures: docs/specs/backbones.md.
 """
 
 import pytest

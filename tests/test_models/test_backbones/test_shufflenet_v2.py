@@ -1,6 +1,6 @@
 """ShuffleNetV2 (arXiv 1807.11164) and SNet (arXiv 1903.11752): published sizes, shapes, dialects, training switches.
 
-Figures: specs of ThunderNet, sections 2.1, 2.3, 3.1 and 6.
+Figures: docs/specs/backbones.md.
 """
 
 import copy

@@ -1,4 +1,4 @@
-"""SpineNet against the counts of the spinenet spec (6.1, 6.6) that reproduce the published checkpoints."""
+"""SpineNet against counts that reproduce the published checkpoints (docs/specs/spinenet.md)."""
 
 import copy
 
@@ -213,7 +213,7 @@ def test_bad_input(options, message):
     [('49XS', 256, 0.873, 0.166), ('49S', 384, 1.031, 0.496), ('49', 384, 2.338, 0.981)],
 )
 def test_mobile_size_and_cost(arch, side, parameters, macs):
-    """With the head of spinenet spec 2.9: four separable convolutions a branch, 91 classes."""
+    """With the head of docs/specs/spinenet.md, "Mobile networks": four separable convolutions a branch, 91 classes."""
     init_default_scope('mmdet')
     backbone = SpineNetMBConv(arch)
     network = torch.nn.Sequential(

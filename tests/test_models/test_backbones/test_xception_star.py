@@ -1,6 +1,6 @@
 """Xception* (Light-Head R-CNN, arXiv 1711.07264, Table 7): published sizes and shapes.
 
-Figures: specs of Light-Head R-CNN, sections 2.3, 4.5 and 6.
+Figures: docs/specs/backbones.md.
 """
 
 import pytest
