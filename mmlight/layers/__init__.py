@@ -5,7 +5,7 @@ from mmlight.layers.fusion_cell import ConvNorm, fusion_cell
 from mmlight.layers.graph_executor import GraphExecutor, level_sizes
 from mmlight.layers.mbconv import MBConv
 from mmlight.layers.merges import build_merge
-from mmlight.layers.resample import Conv2dSame, Resize, max_pool_same, resize
+from mmlight.layers.resample import Conv2dSame, MaxPool2dSame, Resize, max_pool_same, resize
 from mmlight.layers.separable import SeparableConv
 from mmlight.layers.xception import XceptionBlock, separable_conv, xception_stage
 from mmlight.ops import PSRoIAlign, PSRoIPool
@@ -19,6 +19,7 @@ __all__ = [
     'ConvNorm',
     'GraphExecutor',
     'MBConv',
+    'MaxPool2dSame',
     'PSRoIAlign',
     'PSRoIPool',
     'Resize',

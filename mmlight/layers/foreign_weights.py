@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from mmlight.errors import InputError
+from mmlight.layers.arithmetic import KEY, check_arithmetic
 from mmlight.tables.weight_layouts import LAYOUTS, REFUSED, Layout
 
 DIALECTS = {'first_block': ('half', 'keep'), 'shuffle_mode': ('interleave', 'parity')}
@@ -128,7 +129,8 @@ def accept_foreign_weights(module: nn.Module, network: str, **dialect: str) -> N
         try:
             weights = _checked(module, found, not prefix, network, dialect)
         except InputError as error:
-            raise InputError(f'{type(module).__name__}: {error}') from None
+            name = f'{type(module).__name__}: '
+            raise InputError(name + str(error).removeprefix(name)) from None
         for name in found:
             del state_dict[prefix + name]
         state_dict.update({prefix + name: tensor for name, tensor in weights.items()})
@@ -158,6 +160,8 @@ def _checked(
             f'the weights ({layout.name} layout) are of {describe(theirs)}, the network is of {describe(dialect)}, '
             f'which computes another function: write {describe(theirs)} in the config'
         )
+    if KEY not in found and layout.arithmetic:
+        check_arithmetic(module, layout.arithmetic, f'the weights ({layout.name} layout)')
     built = len(module.layers)
 
     def behind(name: str) -> bool:

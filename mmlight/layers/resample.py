@@ -66,6 +66,13 @@ def resize(x: Tensor, size: tuple[int, int], overlap: int) -> Tensor:
     return x
 
 
+class MaxPool2dSame(nn.MaxPool2d):
+    """``nn.MaxPool2d`` with SAME padding; at even sizes a window of 3 and stride 2 pads behind only."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return max_pool_same(x, (self.kernel_size,) * 2, (self.stride,) * 2)
+
+
 class Resize(nn.Module):
     """An edge of a feature graph without parameters; see :func:`resize`."""
 

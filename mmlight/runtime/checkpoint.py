@@ -11,6 +11,9 @@ from torch import nn
 
 from mmlight.errors import InputError
 
+OPTIONAL = ('num_batches_tracked', 'arithmetic')
+"""Ends of the names that older checkpoints lack; what stands in them is checked when they are loaded."""
+
 
 @register_backend('mmlight.atomic', force=True)
 class AtomicBackend(LocalBackend):
@@ -109,9 +112,9 @@ def weights_of(content: dict) -> dict[str, torch.Tensor]:
 def compare(model: nn.Module, content: dict) -> tuple[list[str], list[str], list[str]]:
     """Names of (missing, unexpected, differently shaped) entries of a checkpoint with respect to ``model``."""
     state = weights_of(content)
-    own = {k: v for k, v in model.state_dict().items() if not k.endswith('num_batches_tracked')}
+    own = {k: v for k, v in model.state_dict().items() if not k.endswith(OPTIONAL)}
     missing = [k for k in own if k not in state]
-    unexpected = [k for k in state if k not in own and not k.endswith('num_batches_tracked')]
+    unexpected = [k for k in state if k not in own and not k.endswith(OPTIONAL)]
     shaped = [
         f'{k} {tuple(state[k].shape)} instead of {tuple(v.shape)}'
         for k, v in own.items()
@@ -134,7 +137,7 @@ def check_fits(model: nn.Module, content: dict, path: str | os.PathLike, complet
         InputError: the checkpoint is of another model.
     """
     missing, unexpected, shaped = compare(model, content)
-    total = len([k for k in model.state_dict() if not k.endswith('num_batches_tracked')])
+    total = len([k for k in model.state_dict() if not k.endswith(OPTIONAL)])
     parts = [
         f'{len(keys)} {what} ({", ".join(keys[:3])}{", …" if len(keys) > 3 else ""})'
         for keys, what in ((missing, 'missing'), (shaped, 'of another shape'), (unexpected, 'unexpected'))

@@ -30,6 +30,7 @@ class Layout:
         others: The other names, there -> in mmlight.
         dialect: Arguments of mmlight's class that compute the same function.
         image: Arguments of the data preprocessor that fit the published weights.
+        arithmetic: What the published weights are computed with; see ``layers/arithmetic.py``.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Layout:
     others: dict[str, str]
     dialect: dict[str, str] = field(default_factory=dict)
     image: dict | None = None
+    arithmetic: dict = field(default_factory=dict)
 
     @property
     def modules(self) -> dict[str, str]:
@@ -98,12 +100,24 @@ def _v1(name, pattern, names, others, dialect, image) -> Layout:
     return Layout(name, 'ShuffleNetV1', _units(SHUFFLE_UNITS, pattern, names, V1_UNIT), others, dialect, image)
 
 
-def _mobile(name, pattern, first, names, others, image) -> Layout:
+def _mobile(name, pattern, first, names, others, image, **arithmetic) -> Layout:
     """The first unit has no expansion."""
     units = _units(MOBILENET_V2_UNITS, pattern, names, MOBILE_UNIT)
     plain = {there: here for there, here in units.items() if not here.startswith('layers.0.')}
     plain |= _units((1,), pattern, first, MOBILE_UNIT[2:])
-    return Layout(name, 'MobileNetV2', plain, others, {}, image)
+    return Layout(name, 'MobileNetV2', plain, others, {}, image, {'padding': 'symmetric', **arithmetic})
+
+
+def _keras() -> Layout:
+    """Keras' MobileNetV2, whose unit 0 has no number."""
+    names = [f'{part}{norm}' for part in ('expand', 'depthwise', 'project') for norm in ('', '_BN')]
+    units = {}
+    for there, here in _units(MOBILENET_V2_UNITS, 'block_{flat}', names, MOBILE_UNIT).items():
+        if not here.startswith('layers.0.0.expand_conv'):
+            units[there.replace('block_0.', 'expanded_conv.').replace('.', '_')] = here
+    others = _others(('Conv1', 'bn_Conv1'), ('Conv_1', 'Conv_1_bn'), 7, 'predictions')
+    scaled = {'mean': [127.5] * 3, 'std': [127.5] * 3, 'bgr_to_rgb': True}
+    return Layout('keras', 'MobileNetV2', units, others, {}, scaled, {'padding': 'same', 'eps': 1e-3})
 
 
 MEGVII_V2 = _others(MEGVII_STEM, MEGVII_FINAL, 3, 'classifier.0')
@@ -130,6 +144,7 @@ LAYOUTS = (
         [*_members('conv.0', (0, 1)), *_members('conv.1', (0, 1)), *_members('conv', (2, 3))],
         TORCHVISION_MOBILE,
         RGB_NORMALISED,
+        eps=1e-5,
     ),
     _mobile(
         'mmpretrain',
@@ -138,9 +153,11 @@ LAYOUTS = (
         _modules('conv.0', 'conv.1', 'conv.2'),
         MM_MOBILE,
         RGB_NORMALISED,
+        eps=1e-5,
     ),
     _mobile('mmdet', 'layer{next}.{unit}', MOBILE_UNIT[2:], MOBILE_UNIT, MM_MOBILE, None),
     _own('MobileNetV2', MOBILE_UNIT, {}),
+    _keras(),
 )
 
 REFUSED = {  # a key of a unit -> why the layout cannot be used

@@ -5,22 +5,47 @@ the PyTorch ports lucifer443/SpineNet-Pytorch and yan-roo/SpineNet-Pytorch, whos
 """
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from mmlight.errors import InputError
+from mmlight.layers.arithmetic import encode
 from mmlight.models.backbones.spinenet import SpineNet
 
 PUBLISHED = ('49S', '49S-ep256', '49', '96', '143', '190')
 """What was released."""
 
 NORM = {'weight': 'gamma', 'bias': 'beta', 'running_mean': 'moving_mean', 'running_var': 'moving_variance'}
-DIFFERENCES = {
-    'tensorflow': dict(pool_rule='single', act_cfg=dict(type='SiLU')),
-    'pytorch': dict(pool_rule='single', endpoint_act=False),
+SETTINGS = {
+    'retinanet': dict(norm_cfg=dict(type='BN', eps=1e-4, momentum=0.003)),
+    'mask-rcnn': dict(norm_cfg=dict(type='BN', eps=1e-3, momentum=0.01)),
+    'classification': dict(norm_cfg=dict(type='BN', eps=1e-5, momentum=0.1)),
 }
-"""Arguments of :class:`SpineNet` that compute what the source computes. TensorFlow's protocol B uses ReLU."""
+"""Batch norm of tensorflow/tpu's configs, which no variable tells (configs/base_config.py and configs/spinenet/)."""
+ACTIVATIONS = {'swish': dict(type='SiLU'), 'relu': dict(type='ReLU')}
+
+
+def options(layout: str, setting: str = 'retinanet', activation: str = 'swish') -> dict:
+    """Arguments of :class:`SpineNet` that compute what the source of the weights computes.
+
+    Args:
+        layout: ``'tensorflow'`` or ``'pytorch'``.
+        setting: Which of :data:`SETTINGS` TensorFlow's variables were trained in.
+        activation: ``'relu'`` for tensorflow/tpu's 350 epochs (protocol B), ``'swish'`` for its longest trainings.
+    """
+    if layout == 'pytorch':
+        return dict(pool_rule='single', endpoint_act=False)
+    return dict(pool_rule='single', padding='same-pool', act_cfg=ACTIVATIONS[activation], **SETTINGS[setting])
+
+
+def record(options: Mapping[str, Any]) -> Tensor:
+    """The arithmetic of such arguments, to stand in the file beside the weights."""
+    stated = {'padding': 'symmetric', 'pool_rule': 'repeat', 'endpoint_act': True}
+    found = {name: options.get(name, value) for name, value in stated.items()}
+    eps = options['norm_cfg']['eps'] if 'norm_cfg' in options else None
+    return encode(found | ({} if eps is None else {'eps': eps}))
 
 
 def _convs(network: SpineNet) -> Iterator[tuple[str, str, str]]:

@@ -11,7 +11,7 @@ import torch
 
 from mmlight.errors import InputError
 from mmlight.models.backbones import SpineNet
-from mmlight.weights.spinenet import DIFFERENCES, convert
+from mmlight.weights.spinenet import convert, options
 
 ROOT = Path(__file__).parents[2]
 sys.path.append(str(ROOT / 'tests' / 'test_models' / 'test_backbones'))
@@ -43,11 +43,10 @@ def reference():
     return randomised(Reference())
 
 
-def check_equal(reference, network, act):
+def check_equal(reference, network):
     image = torch.randn(1, 3, 128, 256)
     with torch.no_grad():
         for own, other in zip(network.eval()(image), reference(image), strict=True):
-            other = other.relu() if act else other
             torch.testing.assert_close(own, other, rtol=1e-4, atol=1e-4 * float(other.abs().max()))
 
 
@@ -59,26 +58,29 @@ def test_port(reference, tmp_path, run):
     assert 'SpineNet-49S from the layout of pytorch' in done.stdout
     weights = torch.load(tmp_path / 'own.pth', weights_only=True)['state_dict']
     assert weights.pop('bbox_head.retina_cls.weight') == 1
-    network = SpineNet('49S', **DIFFERENCES['pytorch'])
+    network = SpineNet('49S', **options('pytorch'))
     network.load_state_dict({name.removeprefix('backbone.'): value for name, value in weights.items()}, strict=False)
-    check_equal(reference, network, act=False)
+    check_equal(reference, network)
 
 
 def test_tensorflow(reference, tmp_path, run):
+    """Names and shapes; ``tests/parity/test_tensorflow.py`` compares the values with the authors' code."""
     arrays = {name: value.numpy() for name, value in tensorflow_variables(reference).items()}
     arrays |= {'global_step': np.int64(3), 'spinenet/conv2d/kernel/Momentum': np.zeros(2, np.float32)}
     np.savez(tmp_path / 'variables.npz', **arrays)
     done = run(tmp_path / 'variables.npz', tmp_path / 'own.pth')
     assert done.returncode == 0, done.stderr
     assert 'SpineNet-49S from the layout of tensorflow' in done.stdout
+    for argument in ("pool_rule='single'", "padding='same-pool'", "'type': 'SiLU'", "'eps': 0.0001"):
+        assert argument in done.stdout
     weights = torch.load(tmp_path / 'own.pth', weights_only=True)['state_dict']
-    # the reference computes with ReLU
-    options = {**DIFFERENCES['tensorflow'], 'act_cfg': dict(type='ReLU')}
-    network = SpineNet('49S', **options)
-    missing, unexpected = network.load_state_dict(weights, strict=False)
+    missing, unexpected = SpineNet('49S', **options('tensorflow')).load_state_dict(weights, strict=False)
     assert not unexpected
     assert all(name.endswith('num_batches_tracked') for name in missing)
-    check_equal(reference, network, act=True)
+    with pytest.raises(InputError, match=r"are of padding='same-pool', the network is of padding='symmetric'"):
+        SpineNet('49S', norm_cfg=dict(type='BN', eps=1e-4), pool_rule='single').load_state_dict(weights)
+    with pytest.raises(InputError, match=r'eps=0\.0001.*the network is of norm_cfg=.*eps=0\.001'):
+        SpineNet('49S', padding='same-pool', pool_rule='single').load_state_dict(weights)
 
 
 def test_released_49s_is_told_from_todays():

@@ -1,20 +1,28 @@
-"""Convert ShuffleNet, SNet or MobileNetV2 weights of torchvision, mmpretrain, mmdet, megvii or the SNet release."""
+"""Convert ShuffleNet, SNet or MobileNetV2 weights of torchvision, mmpretrain, mmdet, megvii, Keras or the SNet release.
+
+Keras' weights are read as an .npz file of its variables, which Keras itself writes:
+
+    np.savez('mobilenet_v2.npz', **{v.path: v.numpy() for v in net.variables})   # Keras 2: v.name
+"""
 
 import mmlight  # isort: skip
 import argparse
 import io
 from collections.abc import Mapping
+from pathlib import Path
 
 import torch
 
 from mmlight.arguments import Parser
 from mmlight.runtime.checkpoint import AtomicBackend, load
 from mmlight.errors import InputError, exit_on_input_error
+from mmlight.layers.arithmetic import KEY, arguments, decode, encode
 from mmlight.layers.foreign_weights import convert, describe
 from mmlight.models.backbones.shufflenet_v1 import STAGES
 from mmlight.models.backbones.shufflenet_v2 import SHUFFLENET_V2, SNETS
 from mmlight.models.backbones.xception_star import STEMS
 from mmlight.registry import MODELS
+from mmlight.weights.tensorflow import as_state_dict, read_npz
 
 V2_VARIANTS = ({}, {'kernel_size': 5}, {'leading_depthwise': True})
 MOBILENET_V2_WIDTHS = (0.35, 0.5, 0.75, 1.0, 1.4)
@@ -37,7 +45,7 @@ CANDIDATES = {  # family -> config entries of the networks that its weights can 
 
 
 def parse_args() -> argparse.Namespace:
-    parser = Parser(description=__doc__)
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('source', metavar='SRC', help='checkpoint file in one of these layouts')
     parser.add_argument('target', metavar='DST', help='file to write')
     return parser.parse_args()
@@ -49,7 +57,7 @@ def network(weights: Mapping[str, torch.Tensor], family: str, dialect: dict[str,
     Raises:
         InputError: if there is none.
     """
-    found = {name: tensor.shape for name, tensor in weights.items() if not name.startswith('fc.')}
+    found = {name: tensor.shape for name, tensor in weights.items() if not name.startswith(('fc.', KEY))}
     for entries in CANDIDATES[family]:
         net = MODELS.build({**entries, **dialect, 'num_classes': 1})
         shapes = {name: tensor.shape for name, tensor in net.state_dict().items()}
@@ -60,14 +68,20 @@ def network(weights: Mapping[str, torch.Tensor], family: str, dialect: dict[str,
 
 def main() -> None:
     args = parse_args()
-    content = load(args.source, 'SRC')
-    state_dict = next((content[key] for key in ('state_dict', 'model') if isinstance(content.get(key), dict)), content)
-    state_dict = {name: tensor for name, tensor in state_dict.items() if isinstance(tensor, torch.Tensor)}
+    if Path(args.source).suffix == '.npz':
+        state_dict = as_state_dict(read_npz(args.source))
+    else:
+        content = load(args.source, 'SRC')
+        found = (content[key] for key in ('state_dict', 'model') if isinstance(content.get(key), dict))
+        state_dict = {name: x for name, x in next(found, content).items() if isinstance(x, torch.Tensor)}
     try:
         weights, layout, dialect = convert(state_dict)
         entries = network(weights, layout.network, dialect)
     except InputError as error:
         raise InputError(f'SRC {args.source}: {error}') from None
+    arithmetic = decode(weights[KEY]) if KEY in weights else layout.arithmetic
+    if arithmetic:
+        weights[KEY] = encode(arithmetic)
     meta = {'layout': layout.name, **dialect, 'data_preprocessor': layout.image}
     file = io.BytesIO()
     torch.save({'state_dict': {name: tensor.detach().clone() for name, tensor in weights.items()}, 'meta': meta}, file)
@@ -77,10 +91,14 @@ def main() -> None:
         raise InputError(f'DST {args.target}: cannot be written ({error.strerror})') from None
 
     told = f' ({describe(dialect)})' if dialect else ''
-    print(f'{args.target}: {len(weights)} tensors of {layout.network} from the layout of {layout.name}{told}')
+    count = len(weights) - (KEY in weights)
+    print(f'{args.target}: {count} tensors of {layout.network} from the layout of {layout.name}{told}')
     print('The config that takes them:')
     pretrained = f"init_cfg=dict(type='Pretrained', checkpoint={args.target!r})"
-    print(f'  backbone=dict({describe(entries | dialect)}, {pretrained})')
+    needed = [describe(entries | dialect), *([arguments(arithmetic)] if arithmetic else []), pretrained]
+    print(f'  backbone=dict({", ".join(needed)})')
+    if arithmetic and 'eps' not in arithmetic:
+        print("The file does not tell its norms' eps: set norm_cfg as in the training that made it")
     if layout.image:
         image = ', '.join(f'{key}={value}' for key, value in layout.image.items())
         print(f'Input that they are trained on:\n  data_preprocessor=dict({image})')

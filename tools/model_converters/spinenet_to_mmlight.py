@@ -9,16 +9,15 @@ A TensorFlow checkpoint is read as an .npz file of its variables, which TensorFl
 import mmlight  # isort: skip
 import argparse
 import io
-import zipfile
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from mmlight.arguments import Parser
 from mmlight.runtime.checkpoint import AtomicBackend, load, weights_of
 from mmlight.errors import InputError, exit_on_input_error
-from mmlight.weights.spinenet import DIFFERENCES, PUBLISHED, convert
+from mmlight.weights.spinenet import ACTIVATIONS, PUBLISHED, SETTINGS, convert, options, record
+from mmlight.weights.tensorflow import read_npz
 
 
 def parse_args() -> argparse.Namespace:
@@ -26,29 +25,26 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('source', metavar='SRC', help='.npz of TensorFlow variables, or checkpoint of a port')
     parser.add_argument('target', metavar='DST', help='file to write')
     parser.add_argument('--arch', choices=list(PUBLISHED), help='default: found from the shapes')
+    parser.add_argument(
+        '--setting', choices=list(SETTINGS), default='retinanet', help='training of TensorFlow variables'
+    )
+    parser.add_argument('--activation', choices=list(ACTIVATIONS), default='swish', help='of TensorFlow variables')
     return parser.parse_args()
-
-
-def variables(path: str) -> dict[str, torch.Tensor]:
-    """Arrays of an .npz file."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise InputError(f'SRC {path}: cannot be read as .npz ({error})') from None
-    return {name: torch.from_numpy(value) for name, value in arrays.items() if value.dtype.kind == 'f'}
 
 
 def main() -> None:
     args = parse_args()
     if Path(args.source).suffix == '.npz':
-        weights = variables(args.source)
+        weights = read_npz(args.source)
     else:
         weights = weights_of(load(args.source, 'SRC'))
     try:
         converted, arch, layout = convert(weights, args.arch)
     except InputError as error:
         raise InputError(f'SRC {args.source}: {error}') from None
+    chosen = options(layout, args.setting, args.activation)
+    prefix = 'backbone.' if any(name.startswith('backbone.') for name in converted) else ''
+    converted[f'{prefix}arithmetic'] = record(chosen)
     file = io.BytesIO()
     meta = {'source': Path(args.source).name, 'layout': layout, 'arch': arch}
     torch.save({'state_dict': {name: value.clone() for name, value in converted.items()}, 'meta': meta}, file)
@@ -56,14 +52,14 @@ def main() -> None:
         AtomicBackend().put(file.getvalue(), args.target)
     except OSError as error:
         raise InputError(f'DST {args.target}: cannot be written ({error.strerror})') from None
-    print(f'{args.target}: {len(converted)} tensors of SpineNet-{arch} from the layout of {layout}')
-    options = ', '.join(f'{name}={value!r}' for name, value in DIFFERENCES[layout].items())
+    print(f'{args.target}: {len(converted) - 1} tensors of SpineNet-{arch} from the layout of {layout}')
+    written = ', '.join(f'{name}={value!r}' for name, value in chosen.items())
     where = (
         f'load_from={args.target!r}'
-        if any(name.startswith('backbone.') for name in converted)
+        if prefix
         else f"model.backbone.init_cfg=dict(type='Pretrained', checkpoint={args.target!r})"
     )
-    print(f"They belong to type='mmlight.SpineNet', arch={arch!r}, {options}; use them by {where}")
+    print(f"They belong to type='mmlight.SpineNet', arch={arch!r}, {written}; use them by {where}")
 
 
 if __name__ == '__main__':

@@ -30,5 +30,5 @@ __all__ = [
 ]
 
 if find_spec('mmdet'):  # these subclass mmdet's ResNets
-    for _module in ('cr_backbones', 'cr_supernets', 'resnet10'):
+    for _module in ('cr_backbones', 'cr_supernets', 'resnet10', 'tf_resnet'):
         import_module(f'mmlight.models.backbones.{_module}')

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from mmlight.errors import InputError
 from mmlight.layers import MBConv
+from mmlight.layers.arithmetic import conv_cfg_of, declare_arithmetic
 from mmlight.models.backbones.base import Backbone
 from mmlight.registry import MODELS
 
@@ -81,7 +82,7 @@ class EfficientNetLite(Backbone):
         out_indices: Which of ``layers`` to return.
         frozen_stages: ``-1`` trains everything, ``n`` freezes ``layers[:n + 1]``.
         norm_eval: Keep the statistics of every batch norm fixed in training.
-        conv_cfg: Convolution layers; the default pads as the authors' TensorFlow code.
+        padding: ``'same'`` as the authors' TensorFlow code, ``'symmetric'`` for weights trained in PyTorch.
         norm_cfg: Normalisation layers.
         act_cfg: Activation.
         init_cfg: mmengine's initialisation config.
@@ -96,7 +97,7 @@ class EfficientNetLite(Backbone):
         out_indices: Sequence[int] = (3, 4, 5),
         frozen_stages: int = -1,
         norm_eval: bool = False,
-        conv_cfg: dict | None = dict(type='mmlight.Conv2dSame'),
+        padding: str = 'same',
         norm_cfg: dict = dict(type='BN', eps=1e-3, momentum=0.01),
         act_cfg: dict = dict(type='ReLU6'),
         init_cfg: dict | list[dict] | None = dict(type='Kaiming', layer='Conv2d'),
@@ -104,7 +105,7 @@ class EfficientNetLite(Backbone):
         super().__init__(out_indices, frozen_stages, norm_eval, init_cfg)
         if not isinstance(arch, str) or arch not in LITE_SCALING:
             raise InputError(f'EfficientNetLite: arch must be one of {list(LITE_SCALING)}, got {arch!r}')
-        layers = dict(conv_cfg=conv_cfg, norm_cfg=norm_cfg, act_cfg=act_cfg)
+        layers = dict(conv_cfg=conv_cfg_of('EfficientNetLite', padding), norm_cfg=norm_cfg, act_cfg=act_cfg)
         groups: list[list[nn.Module]] = []
         channels, strides = [STEM_CHANNELS], [2]
         width = STEM_CHANNELS
@@ -123,6 +124,7 @@ class EfficientNetLite(Backbone):
         self.check_stages(channels, strides)
         stem = ConvModule(3, STEM_CHANNELS, 3, stride=2, padding=1, **layers)
         used = groups[: self.out_indices[-1]]  # a stage that nobody reads is not built
+        declare_arithmetic(self, padding=padding)
         self.layers = nn.ModuleList([stem, *(nn.Sequential(*blocks) for blocks in used)])
 
     def stages(self) -> list[nn.Module]:

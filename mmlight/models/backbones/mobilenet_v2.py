@@ -7,6 +7,7 @@ from torch import Tensor
 
 from mmlight.errors import InputError
 from mmlight.layers import MBConv
+from mmlight.layers.arithmetic import conv_cfg_of, declare_arithmetic
 from mmlight.layers.foreign_weights import accept_foreign_weights
 from mmlight.models.backbones.efficientnet_lite import round_filters
 from mmlight.models.backbones.staged import StagedBackbone, check_width
@@ -39,7 +40,8 @@ class MobileNetV2(StagedBackbone):
         strides: Stride of each stage's first unit.
         dilations: Dilation of all units of each stage. Output stride 8: strides (1, 2, 2, 1, 1, 1, 1), dilations
             (1, 1, 1, 2, 2, 4, 4).
-        norm_cfg: Normalisation layer.
+        padding: ``'same'`` for weights of TensorFlow and Keras, ``'symmetric'`` for PyTorch's.
+        norm_cfg: Normalisation layer; TensorFlow's weights need ``eps=1e-3``.
         act_cfg: Activation.
         init_cfg: mmengine's initialisation config.
         kwargs: As in :class:`~mmlight.models.backbones.staged.StagedBackbone`.
@@ -55,15 +57,17 @@ class MobileNetV2(StagedBackbone):
         out_indices: Sequence[int] = (1, 2, 4, 6),
         strides: Sequence[int] = tuple(stride for *_, stride in STAGES),
         dilations: Sequence[int] = (1,) * len(STAGES),
+        padding: str = 'symmetric',
         norm_cfg: dict = dict(type='BN'),
         act_cfg: dict = dict(type='ReLU6'),
         init_cfg: dict | list[dict] | None = dict(type='Kaiming', layer='Conv2d'),
         **kwargs: Any,
     ):
         check_width('MobileNetV2', widen_factor)
+        conv_cfg = conv_cfg_of('MobileNetV2', padding)
 
         def unit(stage, number, in_channels, out_channels, stride, dilation):
-            layers = dict(norm_cfg=norm_cfg, act_cfg=act_cfg)
+            layers = dict(conv_cfg=conv_cfg, norm_cfg=norm_cfg, act_cfg=act_cfg)
             return MBConv(in_channels, out_channels, STAGES[stage][0], 3, stride, dilation=dilation, **layers)
 
         super().__init__(
@@ -78,8 +82,10 @@ class MobileNetV2(StagedBackbone):
             dilations,
             out_indices,
             init_cfg=init_cfg,
+            stem_conv_cfg=conv_cfg,
             **kwargs,
         )
+        declare_arithmetic(self, padding=padding)
         accept_foreign_weights(self, 'MobileNetV2')
         self.expanded_c4 = expanded_c4
         if expanded_c4:

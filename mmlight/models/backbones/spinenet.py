@@ -9,7 +9,9 @@ from mmcv.cnn.bricks import DropPath
 from torch import Tensor, nn
 
 from mmlight.errors import InputError
-from mmlight.layers import GraphExecutor, build_merge
+from mmlight.layers import GraphExecutor, build_merge, max_pool_same
+from mmlight.layers.arithmetic import PADDINGS, conv_cfg_of, declare_arithmetic, max_pool
+from mmlight.layers.resample import constant
 from mmlight.models.backbones.base import Backbone
 from mmlight.registry import MODELS
 from mmlight.tables.feature_graph import as_tuple
@@ -76,14 +78,21 @@ class Layers:
 
     norm_cfg: dict
     act_cfg: dict
+    padding: str = 'symmetric'
 
     def conv(
         self, in_channels: int, out_channels: int, kernel_size: int, stride: int = 1, act: bool = True
     ) -> nn.Module:
         """Convolution without bias, norm, activation."""
-        act_cfg = self.act_cfg if act else None
         return ConvModule(
-            in_channels, out_channels, kernel_size, stride, kernel_size // 2, norm_cfg=self.norm_cfg, act_cfg=act_cfg
+            in_channels,
+            out_channels,
+            kernel_size,
+            stride,
+            kernel_size // 2,
+            conv_cfg=conv_cfg_of('SpineNet', self.padding, tuple(PADDINGS)),
+            norm_cfg=self.norm_cfg,
+            act_cfg=self.act_cfg if act else None,
         )
 
     def act(self) -> nn.Module:
@@ -142,8 +151,8 @@ class SpineResample(nn.Module):
         mid_channels: Channels in between.
         out_channels: Input width of the target.
         steps: Levels from the parent up to the target; negative: down.
-        layers: Norm and activation.
-        single_pool: One pool with the whole remaining stride (tensorflow/tpu) instead of pools of stride 2.
+        layers: Padding, norm and activation.
+        single_pool: One pool with the whole remaining stride instead of pools of stride 2.
     """
 
     def __init__(
@@ -154,17 +163,22 @@ class SpineResample(nn.Module):
         down: list[nn.Module] = []
         if steps > 0:
             down.append(layers.conv(mid_channels, mid_channels, 3, stride=2))
-        if steps > 1:
+        self.pool_by_width = single_pool and layers.padding != 'symmetric'
+        if steps > 1 and not self.pool_by_width:
             stride = 2 ** (steps - 1)
             kernel = 3 if stride <= 2 else 5
             pools = [(kernel, stride)] if single_pool else [(3, 2)] * (steps - 1)
-            down += [nn.MaxPool2d(kernel, stride, kernel // 2) for kernel, stride in pools]
+            down += [max_pool(layers.padding, kernel, stride) for kernel, stride in pools]
         self.down = nn.Sequential(*down)
         self.expand = layers.conv(mid_channels, out_channels, 1, act=False)
 
     def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
+        width, target = constant((x.shape[-1], size[1]))
         x = self.down(self.reduce(x))
-        # the pool of tensorflow/tpu gives another size than three halvings where the sides are not divisible
+        if self.pool_by_width and width // target > 2:  # as tensorflow/tpu, whose images are as high as wide
+            stride = 2 if width % target else width // target // 2
+            x = max_pool_same(x, (3 if width <= 4 * target else 5,) * 2, (stride,) * 2)
+        # one pool gives another size than three halvings where the sides are not divisible
         if x.shape[-2:] != tuple(size):
             x = F.interpolate(x, size=size, mode='nearest')
         return self.expand(x)
@@ -191,7 +205,9 @@ class SpineNet(Backbone):
         out_levels: Levels to return, a part of the table's output levels. Blocks that only the others need are not
             built; those that remain keep their names and their part of the stochastic depth.
         filter_scale, block_repeats, alpha, endpoint_channels: Other values than those of ``arch``.
-        pool_rule: ``'repeat'``: pools of stride 2; ``'single'``: one pool, as tensorflow/tpu.
+        pool_rule: ``'repeat'``: pools of stride 2, as the Model Garden; ``'single'``: one pool, as tensorflow/tpu.
+        padding: One of :data:`~mmlight.layers.arithmetic.PADDINGS`: ``'same-pool'`` for weights of tensorflow/tpu,
+            ``'same'`` for those of the Model Garden, ``'symmetric'`` for PyTorch's.
         endpoint_act: Activation after the last convolutions, as the authors'; PyTorch ports have none.
         drop_path_rate: Stochastic depth: the last block is skipped with this probability, the first with almost none.
         dropblock: Config of a layer after each norm of the blocks, e.g. ``dict(type='mmdet.DropBlock', drop_prob=0.1,
@@ -218,6 +234,7 @@ class SpineNet(Backbone):
         alpha: float | None = None,
         endpoint_channels: int | None = None,
         pool_rule: str = 'repeat',
+        padding: str = 'symmetric',
         endpoint_act: bool = True,
         drop_path_rate: float = 0.0,
         dropblock: dict | None = None,
@@ -276,12 +293,12 @@ class SpineNet(Backbone):
             )
 
         self.graph = graph
-        layers = Layers(norm_cfg, act_cfg)
+        layers = Layers(norm_cfg, act_cfg, padding)
         kinds = [table.stem_kind] * len(graph.inputs) + [node.block for node in graph.nodes]
         base = [widths[level] for level in graph.levels]
         channels = [width * EXPANSION[kind] for width, kind in zip(base, kinds, strict=True)]
 
-        self.stem = nn.Sequential(layers.conv(3, 64, 7, stride=2), nn.MaxPool2d(3, 2, 1))
+        self.stem = nn.Sequential(layers.conv(3, 64, 7, stride=2), max_pool(padding))
         groups, width, level = [], 64, 2
         outputs = [graph.outputs[graph.output_levels.index(level)] for level in out_levels]
         needed = graph.needed(outputs)
@@ -303,6 +320,7 @@ class SpineNet(Backbone):
 
         self.blocks = GraphExecutor(graph, edge, lambda target: build_merge('sum', (), 0), block, outputs)
         self.endpoints = nn.ModuleList(layers.conv(channels[i], endpoint, 1, act=endpoint_act) for i in outputs)
+        declare_arithmetic(self, padding=padding, pool_rule=pool_rule, endpoint_act=endpoint_act)
         self.out_channels = (endpoint,) * len(outputs)
         self.out_strides = tuple(2**level for level in out_levels)
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from mmlight.errors import InputError
 from mmlight.layers import GraphExecutor, MBConv, build_merge
+from mmlight.layers.arithmetic import conv_cfg_of, declare_arithmetic
 from mmlight.models.backbones.base import Backbone
 from mmlight.models.backbones.spinenet import check_rate
 from mmlight.registry import MODELS
@@ -44,17 +45,17 @@ class MobileResample(nn.Module):
         in_channels: Channels of the parent.
         out_channels: Channels of the target.
         steps: Levels from the parent up to the target; negative: down.
-        norm_cfg: Normalisation layers.
         act_cfg: Activation.
+        layers: ``conv_cfg`` and ``norm_cfg``.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, steps: int, norm_cfg: dict, act_cfg: dict):
+    def __init__(self, in_channels: int, out_channels: int, steps: int, act_cfg: dict, **layers: dict | None):
         super().__init__()
-        layers = dict(groups=in_channels, norm_cfg=norm_cfg, act_cfg=act_cfg)
+        depthwise = dict(groups=in_channels, act_cfg=act_cfg, **layers)
         self.down = nn.Sequential(
-            *(ConvModule(in_channels, in_channels, 3, stride=2, padding=1, **layers) for _ in range(steps))
+            *(ConvModule(in_channels, in_channels, 3, stride=2, padding=1, **depthwise) for _ in range(steps))
         )
-        self.expand = ConvModule(in_channels, out_channels, 1, norm_cfg=norm_cfg, act_cfg=None)
+        self.expand = ConvModule(in_channels, out_channels, 1, act_cfg=None, **layers)
 
     def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
         x = self.down(x)
@@ -70,6 +71,7 @@ class SpineNetMBConv(Backbone):
 
     Args:
         arch: ``'49XS'``, ``'49S'`` or ``'49'``.
+        padding: ``'symmetric'`` as tensorflow/tpu, ``'same'`` as the Model Garden.
         drop_path_rate: Stochastic depth: the last block is skipped with this probability, the first with almost none.
         frozen_stages: ``-1`` trains everything, ``0`` freezes the stem, ``1`` the blocks too, ``2`` all.
         norm_eval: Keep the statistics of every batch norm fixed in training.
@@ -84,6 +86,7 @@ class SpineNetMBConv(Backbone):
     def __init__(
         self,
         arch: str = '49',
+        padding: str = 'symmetric',
         drop_path_rate: float = 0.0,
         frozen_stages: int = -1,
         norm_eval: bool = False,
@@ -100,7 +103,7 @@ class SpineNetMBConv(Backbone):
         self.graph = graph
         scale, endpoint = ARCHITECTURES[arch].filter_scale, ARCHITECTURES[arch].endpoint_channels
         widths = {level: int(base * scale) for level, base in BASE_CHANNELS.items()}
-        layers = dict(norm_cfg=norm_cfg, act_cfg=act_cfg)
+        layers = dict(conv_cfg=conv_cfg_of('SpineNetMBConv', padding), norm_cfg=norm_cfg, act_cfg=act_cfg)
 
         def mbconv(in_channels: int, out_channels: int, stride: int = 1, drop_path: float = 0.0) -> MBConv:
             squeezed = max(1, int(in_channels * SE_RATIO))
@@ -122,6 +125,7 @@ class SpineNetMBConv(Backbone):
         self.endpoints = nn.ModuleList(
             ConvModule(widths[level], endpoint, 1, **layers) for level in graph.output_levels
         )
+        declare_arithmetic(self, padding=padding)
         self.out_channels = (endpoint,) * len(graph.outputs)
         self.out_strides = tuple(2**level for level in graph.output_levels)
 

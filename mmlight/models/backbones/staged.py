@@ -36,6 +36,7 @@ class StagedBackbone(Backbone):
             into one of stride 1 and double dilation sees as much of the image on a map twice as fine.
         out_indices: Stages whose output is returned, counted from 0, ascending; the 1x1 convolution counts as one.
         num_classes: Build a classifier: global average and a linear layer on the last map; ``forward`` gives logits.
+        stem_conv_cfg: Config of the 3x3 convolution.
         frozen_stages, norm_eval, init_cfg: As in :class:`~mmlight.models.backbones.base.Backbone`.
 
     Raises:
@@ -58,6 +59,7 @@ class StagedBackbone(Backbone):
         frozen_stages: int = -1,
         norm_eval: bool = False,
         init_cfg: dict | list[dict] | None = None,
+        stem_conv_cfg: dict | None = None,
     ):
         count = len(stages)
         last = count - (final is None)
@@ -80,7 +82,7 @@ class StagedBackbone(Backbone):
             channels, reached = [*channels, final], [*reached, stride]
         self.check_stages(channels, reached)
 
-        self.conv1 = ConvModule(3, stem, 3, 2, 1, norm_cfg=norm_cfg, act_cfg=act_cfg)
+        self.conv1 = ConvModule(3, stem, 3, 2, 1, conv_cfg=stem_conv_cfg, norm_cfg=norm_cfg, act_cfg=act_cfg)
         self.maxpool = nn.MaxPool2d(3, 2, 1) if pool else nn.Identity()
         self.layers = nn.ModuleList()
         inputs, deepest = stem, self.out_indices[-1]
