@@ -36,7 +36,7 @@ def of_graph(build: Callable, sizes: Sizes, arrays: dict, name: str) -> None:
             session.run([v.initializer for v in variables], given)
             found = session.run(maps, {pixels: image(height, width)})
         arrays[f'{name}/variables'] = np.array(json.dumps({v.op.name: v.shape.as_list() for v in variables}))
-        for level, x in found.items():
+        for level, x in sorted(found.items()):
             arrays[f'{name}/{height}x{width}/{level}'] = sample(x)
         print(name, height, width, {level: x.shape for level, x in found.items()})
 
