@@ -5,6 +5,7 @@ import pytest
 import torch
 from mmengine.registry import init_default_scope
 
+from mmlight.layers import Conv2dSame, MaxPool2dSame
 from mmlight.measure.complexity import build
 from mmlight.models.necks import NASFPN, BiFPN
 from mmlight.runtime.config import load_config
@@ -65,3 +66,12 @@ def test_onnx_of_a_detector(size, tmp_path):
     network, image = build(load_config('efficientdet_d0_8xb16-crop512-300e_coco')).eval(), torch.randn(1, 3, *size)
     scores, deltas = network(image)
     assert_runs_as(exported(network, image, tmp_path / 'd0.onnx')([image]), [*scores, *deltas])
+
+
+@pytest.mark.parametrize('size', [(64, 96), (65, 97)])
+@torch.no_grad()
+def test_onnx_keeps_tensorflow_s_padding(size, tmp_path):
+    """Strided convolutions and pools that pad behind only at even sizes."""
+    network = torch.nn.Sequential(Conv2dSame(3, 8, 3, 2), MaxPool2dSame(3, 2), Conv2dSame(8, 8, 5, 2)).eval()
+    image = torch.randn(1, 3, *size)
+    assert_runs_as(exported(network, image, tmp_path / 'same.onnx')([image]), [network(image)])
