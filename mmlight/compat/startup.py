@@ -30,7 +30,7 @@ def write(folder):
     with open(__file__, encoding='utf-8') as file:
         texts = (file.read(), PTH)
     paths = [os.path.join(folder, name) for name in FILES]
-    for path, text in zip(paths, texts):
+    for path, text in zip(paths, texts, strict=True):
         with open(path, 'w', encoding='utf-8') as file:
             file.write(text)
     return paths
