@@ -13,6 +13,7 @@ from types import ModuleType
 
 from mmlight.compat import (
     checkpoint,
+    cpu_amp,
     cpu_distributed,
     environment_report,
     mmcv_version,
@@ -34,6 +35,7 @@ WALLS: tuple[Wall, ...] = tuple(
         packages,
         environment_report,
         cpu_distributed,
+        cpu_amp,
         mmcv_version,
         ssd_head,
         timm,
