@@ -74,7 +74,7 @@ def version() -> str:
     return re.search(r"^__version__ = '([^']+)'", text, re.MULTILINE).group(1)
 
 
-extras = {name: requirements(name) for name in ('distributed', 'onnx', 'report', 'search', 'tests')}
+extras = {name: requirements(name) for name in ('distributed', 'docs', 'onnx', 'report', 'search', 'tests')}
 extras['all'] = sorted({line for lines in extras.values() for line in lines})
 readme = ROOT / 'README.md'
 

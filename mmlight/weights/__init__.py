@@ -1,0 +1,1 @@
+"""Key maps between the naming schemes of published weights and the modules of this package."""
