@@ -40,7 +40,9 @@ def test_what_tests_cite_is_in_the_repository():
 def test_every_family_has_a_page():
     families = {path.parent for path in (ROOT / 'configs').rglob('*.py') if '_base_' not in path.parts}
     families = {path.parent if path.name == 'ablations' else path for path in families}
-    assert sorted(families) == sorted(page.parent for page in PAGES if page.name == 'README.md' and page.parent.parent.name == 'configs')
+    assert sorted(families) == sorted(
+        page.parent for page in PAGES if page.name == 'README.md' and page.parent.parent.name == 'configs'
+    )
 
 
 def test_readme_is_short():

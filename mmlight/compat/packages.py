@@ -97,7 +97,21 @@ def _register(module: ModuleType) -> str:
     return "'mmlight::...' configs can be named"
 
 
+def _own_scope(module: ModuleType) -> str:
+    """mmengine marks every dict of another package's config with that package's scope. Ours name mmdet's and mmseg's
+    classes, and are read under their scopes."""
+    original = module.Config._get_cfg_path
+
+    def get_cfg_path(cfg_path: str, filename: str) -> tuple[str, str | None]:
+        path, scope = original(cfg_path, filename)
+        return path, None if scope == 'mmlight' else scope
+
+    module.Config._get_cfg_path = staticmethod(get_cfg_path)
+    return "_base_ = 'mmlight::...' finds mmdet's and mmseg's classes"
+
+
 WALLS = (
     Wall('package-look-up', _look_up, target='mmengine.utils.package_utils'),
     Wall('package-name', _register, target='mmengine.config.utils'),
+    Wall('package-scope', _own_scope, target='mmengine.config.config'),
 )

@@ -37,3 +37,14 @@ def test_options_are_merged():
     cfg = load_config('thundernet_snet49_sample', {'train_cfg.max_epochs': 2, 'randomness.seed': 5})
     assert cfg.train_cfg.max_epochs == 2
     assert cfg.randomness.seed == 5
+
+
+@pytest.mark.parametrize(
+    'base',
+    ['bisenet/bisenet_xception39_sample', 'efficientdet/efficientdet_d0_sample', 'nas/nas-fpn_shufflenet-v2_sample'],
+)
+def test_a_shipped_config_as_the_base_of_one_elsewhere(base, tmp_path):
+    """`_base_ = 'mmlight::...'`: the base's types are mmdet's and mmseg's, not looked for in mmlight alone."""
+    config = tmp_path / 'mine.py'
+    config.write_text(f"_base_ = 'mmlight::{base}.py'\nmodel = dict(train_cfg=dict())\n")
+    assert load_config(config).model.type == load_config(Path(base).name).model.type
