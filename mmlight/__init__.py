@@ -4,9 +4,11 @@ Importing the package installs what released OpenMMLab versions need on today's 
 makes the ``mmlight`` registry scope known. It imports neither mmdet nor mmseg.
 """
 
-from mmlight import compat
+from mmlight import compat, images
+from mmlight.compat.import_hook import on_import
 from mmlight.version import __version__
 
 compat.install()
+on_import('mmengine.fileio.backends', images.register_backend)
 
 __all__ = ['__version__', 'compat']

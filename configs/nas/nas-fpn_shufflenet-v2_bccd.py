@@ -25,7 +25,7 @@ model = dict(
 )
 
 train_pipeline = [
-    dict(type='mmlight.LoadImage'),
+    dict(type='LoadImageFromFile', backend_args=dict(backend='checked')),
     dict(type='LoadAnnotations', with_bbox=True),
     dict(type='Resize', scale=(size, size), keep_ratio=False),
     # cells have no up and down

@@ -19,7 +19,7 @@ model = dict(
 )
 
 train_pipeline = [
-    dict(type='mmlight.LoadImage'),
+    dict(type='LoadImageFromFile', backend_args=dict(backend='checked')),
     dict(type='LoadAnnotations', with_bbox=True),
     dict(type='PhotoMetricDistortion'),
     dict(type='Expand', mean=[123.675, 116.28, 103.53], to_rgb=True, ratio_range=(1, 4)),

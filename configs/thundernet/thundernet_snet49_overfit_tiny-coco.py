@@ -2,7 +2,7 @@
 _base_ = './thundernet_snet49_tiny-coco.py'
 
 train_pipeline = [
-    dict(type='mmlight.LoadImage'),
+    dict(type='LoadImageFromFile', backend_args=dict(backend='checked')),
     dict(type='LoadAnnotations', with_bbox=True),
     dict(type='Resize', scale=(320, 320), keep_ratio=False),
     dict(type='RandomFlip', prob=0.5),

@@ -5,45 +5,13 @@ import logging
 import mmcv
 import numpy as np
 from mmcv.transforms import BaseTransform, LoadImageFromFile
-from mmengine import fileio
 from mmengine.logging import print_log
 
 from mmlight.errors import InputError
+from mmlight.images import read
 from mmlight.registry import TRANSFORMS
 
 ON_ERROR = ('raise', 'skip')
-
-
-def damage(data: bytes) -> str | None:
-    """What is wrong with the bytes of an image file as far as its end tells, or None.
-
-    Several versions of OpenCV decode a JPEG or PNG that stops half-way without complaint and leave the rest grey or
-    black, so the end marker is looked for. Other formats are left to the decoder.
-    """
-    if not data:
-        return 'empty file'
-    if data.startswith(b'\xff\xd8'):
-        # the end of an embedded thumbnail does not count: search behind the header of the first scan only
-        return None if data.rfind(b'\xff\xd9', _first_scan(data)) >= 0 else 'truncated JPEG (no end marker)'
-    if data.startswith(b'\x89PNG\r\n\x1a\n'):
-        return None if data.rfind(b'IEND\xaeB\x60\x82') >= 0 else 'truncated PNG (no end chunk)'
-    if data.startswith(b'RIFF') and len(data) < 8 + int.from_bytes(data[4:8], 'little'):
-        return 'truncated WebP'
-    return None
-
-
-def _first_scan(data: bytes) -> int:
-    """Offset of a JPEG's first scan, or the length of ``data`` where there is none."""
-    at = 2
-    while at + 4 <= len(data) and data[at] == 0xFF:
-        marker = data[at + 1]
-        if marker == 0xDA:
-            return at + 2 + int.from_bytes(data[at + 2 : at + 4], 'big')
-        if marker == 0xFF or marker == 0x01 or 0xD0 <= marker <= 0xD8:  # fill byte, or a marker without a length
-            at += 1 if marker == 0xFF else 2
-        else:
-            at += 2 + int.from_bytes(data[at + 2 : at + 4], 'big')
-    return len(data)
 
 
 @TRANSFORMS.register_module()
@@ -87,17 +55,7 @@ class LoadImage(LoadImageFromFile):
         return results
 
     def _read(self, path: str) -> np.ndarray:
-        return self._decode(path, self._bytes(path))
-
-    def _bytes(self, path: str) -> bytes:
-        try:
-            data = fileio.get(path, backend_args=self.backend_args)
-        except OSError as error:
-            raise InputError(f'image {path}: {error.strerror or error}') from error
-        fault = damage(data)
-        if fault:
-            raise InputError(f'image {path}: {fault}')
-        return data
+        return self._decode(path, read(path, self.backend_args))
 
     def _decode(self, path: str, data: bytes) -> np.ndarray:
         try:

@@ -33,6 +33,7 @@ from PIL import Image
 
 from mmlight.data.loading import LoadImage
 from mmlight.errors import InputError
+from mmlight.images import read
 from mmlight.registry import TRANSFORMS
 
 ORIENTATION = 0x0112  # of EXIF
@@ -95,7 +96,7 @@ class OpenImage(LoadImage):
     def _read(self, path: str) -> np.ndarray | JPEG:
         if self.cache_dir:
             return self._cached(path)
-        data = self._bytes(path)
+        data = read(path, self.backend_args)
         if data.startswith(b'\xff\xd8') and self.color_type == 'color':
             with Image.open(io.BytesIO(data)) as header:  # reads no pixel
                 if header.mode == 'RGB' and header.getexif().get(ORIENTATION, 1) == 1:
@@ -112,7 +113,7 @@ class OpenImage(LoadImage):
         if not file.exists():
             self.cache_dir.mkdir(parents=True, exist_ok=True)
             with tempfile.NamedTemporaryFile(dir=self.cache_dir, suffix='.part', delete=False) as part:
-                np.save(part, self._decode(path, self._bytes(path)))
+                np.save(part, self._decode(path, read(path, self.backend_args)))
             os.replace(part.name, file)
         return np.load(file, mmap_mode='r')
 

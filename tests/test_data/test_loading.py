@@ -8,8 +8,8 @@ from torch.utils.data import DataLoader
 
 import mmlight  # noqa: F401
 from mmlight.data import LoadImage
-from mmlight.data.loading import damage
 from mmlight.errors import InputError
+from mmlight.images import damage
 from mmlight.registry import TRANSFORMS
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
@@ -76,6 +76,25 @@ def test_missing_file_and_text_file(tmp_path):
     (tmp_path / 'page.jpg').write_text('<html>404</html>')
     with pytest.raises(InputError, match=r'image .*page\.jpg: cannot be decoded'):
         LoadImage()({'img_path': str(tmp_path / 'page.jpg')})
+
+
+def test_the_name_that_other_tools_know_checks_too(tmp_path):
+    """mmcv's own transform, reading through the storage backend of the shipped configs."""
+    load = TRANSFORMS.build(dict(type='LoadImageFromFile', backend_args=dict(backend='checked')))
+    for name, data in FILES.items():
+        path = tmp_path / name
+        path.write_bytes(data)
+        assert (load({'img_path': str(path)})['img'] == LoadImage()({'img_path': str(path)})['img']).all()
+        path.write_bytes(data[: len(data) // 2])
+        if name != 'image.bmp':  # without an end marker
+            with pytest.raises(InputError, match='truncated'):
+                load({'img_path': str(path)})
+    (tmp_path / 'page.jpg').write_text('<html>404</html>')
+    for name, message in (('gone.jpg', 'No such file'), ('page.jpg', 'cannot be decoded')):
+        with pytest.raises(InputError, match=f'{name}: {message}'):
+            load({'img_path': str(tmp_path / name)})
+    load.ignore_empty = True
+    assert load({'img_path': str(tmp_path / 'gone.jpg')}) is None
 
 
 def test_on_error_is_checked():

@@ -4,7 +4,7 @@ data_root = 'data/cityscapes/'
 crop_size = (1024, 1024)
 
 train_pipeline = [
-    dict(type='mmlight.LoadImage'),
+    dict(type='LoadImageFromFile', backend_args=dict(backend='checked')),
     dict(type='LoadAnnotations'),
     dict(type='RandomResize', scale=(2048, 1024), ratio_range=(0.5, 2.0), keep_ratio=True),
     dict(type='RandomCrop', crop_size=crop_size, cat_max_ratio=0.75),
@@ -15,7 +15,7 @@ train_pipeline = [
 ]
 # labels are loaded behind `Resize`: whatever size the network sees, it is scored at full size
 test_pipeline = [
-    dict(type='mmlight.LoadImage'),
+    dict(type='LoadImageFromFile', backend_args=dict(backend='checked')),
     dict(type='Resize', scale=(2048, 1024), keep_ratio=True),
     dict(type='LoadAnnotations'),
     dict(type='mmlight.CheckLabels', num_classes=19),

@@ -3,7 +3,7 @@
 crop_size = (192, 256)
 
 train_pipeline = [
-    dict(type='mmlight.LoadImage'),
+    dict(type='LoadImageFromFile', backend_args=dict(backend='checked')),
     dict(type='LoadAnnotations'),
     dict(type='RandomResize', scale=(480, 360), ratio_range=(0.5, 1.25), keep_ratio=True),
     dict(type='RandomCrop', crop_size=crop_size, cat_max_ratio=0.75),
@@ -13,7 +13,7 @@ train_pipeline = [
     dict(type='PackSegInputs'),
 ]
 test_pipeline = [
-    dict(type='mmlight.LoadImage'),
+    dict(type='LoadImageFromFile', backend_args=dict(backend='checked')),
     dict(type='Resize', scale=(480, 360), keep_ratio=True),
     dict(type='LoadAnnotations'),
     dict(type='mmlight.CheckLabels', num_classes=19),

@@ -3,7 +3,7 @@ dataset_type = 'CocoDataset'
 data_root = 'data/coco/'
 
 train_pipeline = [
-    dict(type='mmlight.LoadImage'),
+    dict(type='LoadImageFromFile', backend_args=dict(backend='checked')),
     dict(type='LoadAnnotations', with_bbox=True),
     dict(type='RandomResize', scale=(512, 512), ratio_range=(0.1, 2.0), keep_ratio=True),
     dict(type='RandomCrop', crop_size=(512, 512), allow_negative_crop=True),
@@ -11,7 +11,7 @@ train_pipeline = [
     dict(type='PackDetInputs'),
 ]
 test_pipeline = [
-    dict(type='mmlight.LoadImage'),
+    dict(type='LoadImageFromFile', backend_args=dict(backend='checked')),
     dict(type='Resize', scale=(512, 512), keep_ratio=True),
     dict(type='LoadAnnotations', with_bbox=True),
     dict(type='PackDetInputs', meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor')),

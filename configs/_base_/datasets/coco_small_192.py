@@ -1,13 +1,13 @@
 # A small data set in COCO format, wide pictures at 192x144: one fixed size and flips only, for searches on a CPU.
 train_pipeline = [
-    dict(type='mmlight.LoadImage'),
+    dict(type='LoadImageFromFile', backend_args=dict(backend='checked')),
     dict(type='LoadAnnotations', with_bbox=True),
     dict(type='Resize', scale=(192, 144), keep_ratio=False),
     dict(type='RandomFlip', prob=0.5),
     dict(type='PackDetInputs'),
 ]
 test_pipeline = [
-    dict(type='mmlight.LoadImage'),
+    dict(type='LoadImageFromFile', backend_args=dict(backend='checked')),
     dict(type='Resize', scale=(192, 144), keep_ratio=False),
     dict(type='LoadAnnotations', with_bbox=True),
     dict(type='PackDetInputs', meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor')),

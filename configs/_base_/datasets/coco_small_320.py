@@ -1,7 +1,7 @@
 # A small data set in COCO format at 320x320: mild augmentation, one fixed size, epochs instead of iterations. What
 # inherits from this names its folder and classes.
 train_pipeline = [
-    dict(type='mmlight.LoadImage'),
+    dict(type='LoadImageFromFile', backend_args=dict(backend='checked')),
     dict(type='LoadAnnotations', with_bbox=True),
     dict(type='PhotoMetricDistortion'),
     dict(type='Expand', mean=[103.53, 116.28, 123.675], to_rgb=False, ratio_range=(1, 1.5), prob=0.3),
@@ -11,7 +11,7 @@ train_pipeline = [
     dict(type='PackDetInputs'),
 ]
 test_pipeline = [
-    dict(type='mmlight.LoadImage'),
+    dict(type='LoadImageFromFile', backend_args=dict(backend='checked')),
     dict(type='Resize', scale=(320, 320), keep_ratio=False),
     dict(type='LoadAnnotations', with_bbox=True),
     dict(type='PackDetInputs', meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor')),
