@@ -16,7 +16,7 @@ import torch
 from mmengine.registry import init_default_scope
 from torch import Tensor, nn
 
-from mmlight.measure.complexity import build
+from mmlight.runtime.inference import build
 from benchmarks.effdet_reference import effdet_model
 from mmlight.arguments import Parser
 from mmlight.runtime.config import load_config

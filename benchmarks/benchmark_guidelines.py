@@ -16,7 +16,7 @@ from mmlight.measure.latency import Latency, machine, measure_latency
 from mmlight.measure.layer_costs import LayerCosts, measure_layers
 from mmlight.measure.layer_report import table
 from mmlight.arguments import Parser
-from mmlight.runtime.training import use_device
+from mmlight.runtime.device import use_device
 from mmlight.errors import exit_on_input_error
 
 

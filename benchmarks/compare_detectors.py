@@ -15,7 +15,7 @@ import torch
 from benchmarks.detector_comparison import BASELINES, compare, fill, markdown
 from mmlight.measure.latency import machine
 from mmlight.arguments import Parser
-from mmlight.runtime.training import use_device
+from mmlight.runtime.device import use_device
 from mmlight.errors import exit_on_input_error
 
 

@@ -97,7 +97,7 @@ class Compared:
 
 def efficientdet(size: int = 512) -> Pair:
     """EfficientDet-D0 of the package effdet."""
-    from mmlight.measure.complexity import build
+    from mmlight.runtime.inference import build
     from mmlight.runtime.config import load_config
     from mmlight.weights.efficientdet import convert, reorder_boxes
 

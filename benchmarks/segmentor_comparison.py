@@ -17,7 +17,8 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
-from mmlight.measure.complexity import Complexity, inference, measure, network_and_shape
+from mmlight.measure.complexity import Complexity, measure
+from mmlight.runtime.inference import inference, network_and_shape
 from mmlight.measure.contenders import parse, results
 from mmlight.measure.latency import Latency, measure_latency
 from mmlight.deploy.folding import fold_norms

@@ -16,7 +16,7 @@ from mmlight.measure.benchmark import Plan, benchmark, environment, markdown
 from benchmarks.public_pairs import PAIRS, compare_pairs
 from benchmarks.public_pairs import markdown as pairs_markdown
 from mmlight.arguments import Parser
-from mmlight.runtime.training import use_device
+from mmlight.runtime.device import use_device
 from mmlight.errors import exit_on_input_error
 
 NETWORKS = (

@@ -1,14 +1,20 @@
 """The ``mmlight`` command: one subcommand, one call; what it calls is imported when it runs."""
 
+from __future__ import annotations
+
 import argparse
 import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import mmlight
 from mmlight.arguments import Options, Parser
 from mmlight.errors import InputError
+
+if TYPE_CHECKING:
+    from mmlight.runtime.run import RunOptions
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -124,9 +130,11 @@ def _add_run_options(sub: argparse.ArgumentParser) -> None:
     _add_device(sub)
 
 
-def _common(args: argparse.Namespace) -> dict:
+def _options(args: argparse.Namespace) -> RunOptions:
+    from mmlight.runtime.run import RunOptions
+
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))  # some launchers pass it as an argument
-    return {name: getattr(args, name) for name in ('work_dir', 'cfg_options', 'launcher', 'data', 'device')}
+    return RunOptions(args.work_dir, args.cfg_options, args.launcher, args.data, args.device)
 
 
 def _doctor(args: argparse.Namespace) -> int:
@@ -147,7 +155,7 @@ def _list(args: argparse.Namespace) -> None:
 
 
 def _predict(args: argparse.Namespace) -> int:
-    from mmlight.runtime.prediction import predict
+    from mmlight.runtime.predict import predict
 
     result = predict(
         args.config, args.images, args.weights, args.out, args.score_thr, args.device, cfg_options=args.cfg_options
@@ -159,34 +167,32 @@ def _predict(args: argparse.Namespace) -> int:
 
 
 def _train(args: argparse.Namespace) -> None:
-    from mmlight.runtime.training import train
+    from mmlight.runtime.train import train
 
-    train(
-        args.config,
-        amp=args.amp,
-        auto_scale_lr=args.auto_scale_lr,
-        resume=args.resume,
-        epochs=args.epochs,
-        seed=args.seed,
-        **_common(args),
-    )
+    train(args.config, _options(args), args.amp, args.auto_scale_lr, args.resume, args.epochs, args.seed)
 
 
 def _test(args: argparse.Namespace) -> None:
-    from mmlight.runtime.training import evaluate
+    from mmlight.runtime.drawing import Drawing
+    from mmlight.runtime.test import evaluate
 
-    evaluate(
-        args.config,
-        args.checkpoint,
-        onnx=args.onnx,
-        out=args.out,
-        show=args.show,
-        show_dir=args.show_dir,
-        wait_time=args.wait_time,
-        tta=args.tta,
-        deploy=args.deploy,
-        **_common(args),
-    )
+    if (args.checkpoint is None) == (args.onnx is None):
+        raise InputError('checkpoint: give either a checkpoint or --onnx FILE')
+    changes = []
+    if args.onnx is not None:
+        from mmlight.deploy.onnx_model import exported
+
+        if args.tta:
+            raise InputError('--tta: an exported file has no test-time augmentation')
+        if args.deploy:
+            raise InputError('--deploy: an exported file has its norms folded already')
+        changes.append(exported(args.onnx))
+    if args.deploy:
+        from mmlight.deploy.deploy import deployed
+
+        changes.append(deployed)
+    drawing = Drawing(args.show, args.show_dir, args.wait_time)
+    evaluate(args.config, args.checkpoint, _options(args), args.out, drawing, args.tta, changes)
 
 
 def _flops(args: argparse.Namespace) -> None:

@@ -13,8 +13,8 @@ from mmengine.runner import Runner
 
 from mmlight.data.coco_folder import iter_class_counts
 from mmlight.data.sample import generate
-from mmlight.measure.complexity import build
 from mmlight.runtime.config import load_config
+from mmlight.runtime.inference import build
 from mmlight.runtime.strides import check_strides
 
 ROOT = Path(__file__).parents[1]

@@ -5,8 +5,10 @@ from __future__ import annotations
 import copy
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 
 import torch
+from mmengine.config import Config, ConfigDict
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.model import BaseModel, BaseTTAModel, is_model_wrapper
@@ -15,6 +17,7 @@ from mmengine.runner import Runner
 from mmlight.deploy.folding import fold_norms
 from mmlight.errors import InputError
 from mmlight.registry import HOOKS
+from mmlight.runtime.inference import evaluated_shape
 
 
 def switch_to_deploy(model: BaseModel, shape: Sequence[int] = (256, 256)) -> BaseModel:
@@ -36,6 +39,16 @@ def switch_to_deploy(model: BaseModel, shape: Sequence[int] = (256, 256)) -> Bas
         print_log(f'{type(model).__name__}: its norms are not folded, {reason}', 'current', logging.WARNING)
         folded = copy.deepcopy(model).eval()
     return folded.to(memory_format=torch.channels_last)
+
+
+def deployed(cfg: Config) -> None:
+    """A change to a config for :func:`mmlight.runtime.test.evaluate`: its test runs on the network made ready."""
+    if cfg.get('compile'):
+        raise InputError('--deploy: cannot go with `compile`, which has compiled the network as it was')
+    hook = ConfigDict(type='mmlight.DeployHook')
+    with suppress(InputError):  # no fixed size: the hook's own
+        hook.shape = [min(-(-side // 128) * 128, 512) for side in evaluated_shape(cfg)]
+    cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), hook]
 
 
 @HOOKS.register_module()

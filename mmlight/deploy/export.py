@@ -26,10 +26,10 @@ from mmlight.deploy.graphs import DetectorGraph, SegmentorGraph
 from mmlight.deploy.random_weights import liven
 from mmlight.deploy.roi_features import exportable_extractors
 from mmlight.errors import InputError
-from mmlight.measure.complexity import evaluated_shape
 from mmlight.runtime.config import load_config
-from mmlight.runtime.prediction import build_model
-from mmlight.runtime.training import use_device
+from mmlight.runtime.device import use_device
+from mmlight.runtime.inference import evaluated_shape
+from mmlight.runtime.model import build_model
 
 OPSETS = (17, 20)
 """Least and largest opset: the one with all operators needed, and the last that PyTorch's exporter writes."""

@@ -19,7 +19,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 from torch.utils._pytree import tree_leaves
 
 from mmlight.errors import InputError
-from mmlight.measure.complexity import inference
+from mmlight.runtime.inference import inference
 
 VARIANTS = {
     'eager': 'PyTorch, the network as it is',
@@ -235,13 +235,13 @@ def _within(context: object, function: Callable[[], object]) -> Callable[[], obj
 
 def _end_to_end(network: BaseModel, shape: tuple[int, int], batch: int, device: torch.device) -> Callable[[], object]:
     """The library's own prediction; a segmentor's with one enlargement of the logits."""
-    from mmlight.measure.complexity import _samples
+    from mmlight.runtime.inference import empty_samples
 
     image = torch.rand(batch, 3, *shape, device=device)
     if isinstance(getattr(network, 'decode_head', None), nn.Module):
-        metas = [sample.metainfo for sample in _samples(shape) * batch]
+        metas = [sample.metainfo for sample in empty_samples(shape) * batch]
         return lambda: network.encode_decode(image, metas).argmax(1)
-    return lambda: network(image, [_samples(shape)[0] for _ in range(batch)], mode='predict')
+    return lambda: network(image, [empty_samples(shape)[0] for _ in range(batch)], mode='predict')
 
 
 def _graph(function: Callable[[], object]) -> Callable[[], object]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from mmengine.config import Config, ConfigDict
 from mmengine.model import BaseModel
 from mmengine.structures import InstanceData, PixelData
 from torch import Tensor
@@ -17,6 +19,19 @@ from mmlight.deploy.export import KEY
 from mmlight.deploy.verification import open_session
 from mmlight.errors import InputError
 from mmlight.registry import MODELS
+from mmlight.runtime.config import is_segmentation
+from mmlight.runtime.model import dataset_meta
+
+
+def exported(file: str | Path) -> Callable[[Config], None]:
+    """A change to a config for :func:`mmlight.runtime.test.evaluate`: the file stands in the model's place."""
+
+    def change(cfg: Config) -> None:
+        classes = dataset_meta(cfg).get('classes')
+        task = 'segmentation' if is_segmentation(cfg) else 'detection'
+        cfg.model = ConfigDict(type='mmlight.OnnxModel', file=str(file), classes=classes and list(classes), task=task)
+
+    return change
 
 
 def read_description(file: str | Path) -> dict[str, Any]:

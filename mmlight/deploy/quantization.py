@@ -18,8 +18,7 @@ from mmengine.registry import DATASETS, init_default_scope
 from mmlight.deploy.export import KEY, needs
 from mmlight.deploy.onnx_model import OnnxModel
 from mmlight.errors import InputError
-from mmlight.runtime.config import explain
-from mmlight.runtime.prediction import _innermost
+from mmlight.runtime.config import explain, innermost
 
 KINDS = ('Conv', 'Gemm')
 """Operators that become integer ones: where the multiply-adds are. What decodes boxes and samples RoIs needs its
@@ -38,7 +37,7 @@ def calibration_images(cfg: Config, number: int = IMAGES) -> list[torch.Tensor]:
     if number < 1:
         raise InputError(f'--int8 {number}: must be 1 or more')
     loaders = [cfg.get(name) for name in ('train_dataloader', 'test_dataloader')]
-    loaders = [_innermost(loader.dataset) for loader in loaders if loader and loader.get('dataset')]
+    loaders = [innermost(loader.dataset) for loader in loaders if loader and loader.get('dataset')]
     if not loaders:
         raise InputError(f'config {cfg.filename}: calibration needs its train_dataloader or test_dataloader')
     settings = copy.deepcopy(loaders[0])

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mmlight.measure.operators import replaced
+from mmlight.runtime.inference import replaced
 
 
 class OnnxRoIAlign(torch.autograd.Function):

@@ -154,9 +154,10 @@ def random_images(size: tuple[int, int], number: int = 3, seed: int = 0) -> list
 def real_images(cfg: Config, number: int = 3) -> list[np.ndarray]:
     """Images of the config's test data, or drawn street scenes where that is not on this machine."""
     from mmlight.data.scene import compose
-    from mmlight.runtime.prediction import _innermost, find_images
+    from mmlight.runtime.config import innermost
+    from mmlight.runtime.predict import find_images
 
-    dataset = _innermost((cfg.get('test_dataloader') or {}).get('dataset') or {})
+    dataset = innermost((cfg.get('test_dataloader') or {}).get('dataset') or {})
     folders = dataset.get('data_prefix') or {}
     folder = Path(dataset.get('data_root') or '') / str(folders.get('img') or folders.get('img_path') or '')
     if folders and folder.is_dir():

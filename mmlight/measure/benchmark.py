@@ -23,10 +23,11 @@ from mmlight.deploy.export import harden
 from mmlight.deploy.folding import PARTS, available, check, fold_norms, runnable
 from mmlight.deploy.random_weights import liven
 from mmlight.errors import InputError
-from mmlight.measure.complexity import measure, network_and_shape
+from mmlight.measure.complexity import measure
 from mmlight.measure.contenders import parse
 from mmlight.measure.latency import Latency, machine, measure_latency
 from mmlight.runtime.config import load_config, one_line
+from mmlight.runtime.inference import network_and_shape
 
 
 @dataclass(frozen=True)

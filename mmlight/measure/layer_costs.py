@@ -26,10 +26,11 @@ from torch.utils.flop_counter import flop_registry
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from mmlight.errors import InputError
-from mmlight.measure.complexity import TRAINING_ONLY, OperatorCounter, inference, network_and_shape
+from mmlight.measure.complexity import TRAINING_ONLY, OperatorCounter
 from mmlight.measure.guidelines import Convolution
 from mmlight.measure.latency import Latency, machine, measure_latency, milliseconds
 from mmlight.measure.operators import kind_of, record_mmcv_operators
+from mmlight.runtime.inference import inference, network_and_shape
 
 KINDS = (
     'dense',

@@ -6,9 +6,10 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
 
 import torch
+
+from mmlight.runtime.inference import replaced
 
 BOOKKEEPING = """
     arange argmax argmin argsort assert_async assert_tensor_metadata bernoulli bincount bucketize cat
@@ -78,20 +79,6 @@ def kind_of(func: torch._ops.OpOverload) -> str:
     if name in SAMPLING.split() or name in REDUCTIONS.split() or namespace == 'torchvision':
         return 'pooling'
     return 'copying' if name in BOOKKEEPING.split() else 'other'
-
-
-@contextmanager
-def replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
-    """Set an attribute of ``owner`` for a while; an attribute of its class shows again afterwards."""
-    own = vars(owner).get(name)
-    setattr(owner, name, value)
-    try:
-        yield
-    finally:
-        if own is None:
-            delattr(owner, name)
-        else:
-            setattr(owner, name, own)
 
 
 @contextmanager

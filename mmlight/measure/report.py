@@ -17,13 +17,13 @@ import cv2
 
 from mmlight.errors import InputError
 from mmlight.measure.benchmark import Plan, Row, benchmark, environment
-from mmlight.measure.complexity import evaluated_shape
 from mmlight.measure.contenders import Result, parse, results
 from mmlight.measure.report_page import PAGE
 from mmlight.measure.training_log import TrainingLog, read_log
 from mmlight.runtime.checkpoint import latest_checkpoint
 from mmlight.runtime.config import load_config
-from mmlight.runtime.prediction import find_images, predict
+from mmlight.runtime.inference import evaluated_shape
+from mmlight.runtime.predict import find_images, predict
 
 METRICS = {'detection': ('box AP', 'bbox_mAP'), 'segmentation': ('mIoU', 'mIoU')}
 """Task -> the metric's name in metafiles and in logs."""

@@ -34,7 +34,8 @@ def network_config(space: SearchSpace, choices: Choices, config: str | os.PathLi
 
 def count(cfg: Config, shape: tuple[int, int]) -> tuple[int, int]:
     """Parameters and multiply-adds of a config's model for an image of ``shape``, without memory for its weights."""
-    from mmlight.measure.complexity import build, measure
+    from mmlight.measure.complexity import measure
+    from mmlight.runtime.inference import build
 
     found = measure(build(cfg).to('meta'), shape)
     return found.parameters, found.macs
@@ -42,8 +43,8 @@ def count(cfg: Config, shape: tuple[int, int]) -> tuple[int, int]:
 
 def latency(cfg: Config, shape: tuple[int, int]) -> float:
     """Milliseconds (median) of the layers of a config's model for one image of ``shape``, on this machine's CPU."""
-    from mmlight.measure.complexity import build, inference
     from mmlight.measure.latency import measure_latency
+    from mmlight.runtime.inference import build, inference
 
     with inference(build(cfg), shape) as (function, *_):
         return measure_latency({'network': function})['network'].p50

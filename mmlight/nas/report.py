@@ -142,8 +142,8 @@ def _draw(space, best: list[Trial], path: Path, limit: int = 6) -> bool:
 
 
 def _latencies(configs: list, shape: tuple[int, int]) -> list[float]:
-    from mmlight.measure.complexity import build, inference
     from mmlight.measure.latency import measure_latency
+    from mmlight.runtime.inference import build, inference
 
     with ExitStack() as stack:
         functions = {

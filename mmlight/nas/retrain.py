@@ -14,7 +14,7 @@ from mmlight.nas.log import TrialLog
 from mmlight.nas.objectives import ProxyTraining, count, train
 from mmlight.nas.samplers.base import Choices
 from mmlight.runtime.config import load_config
-from mmlight.runtime.training import set_epochs
+from mmlight.runtime.train import set_epochs
 from mmlight.tables import FeatureGraph
 from mmlight.tables.builders import fpn, nas_fpn, pafpn
 

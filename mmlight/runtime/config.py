@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import mmengine.registry as registries
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from mmengine.registry import DefaultScope, Registry, init_default_scope
 from mmengine.runner import Runner
 
@@ -231,3 +231,20 @@ def _import_scope(scope: str) -> None:
     except ModuleNotFoundError as error:
         package = {'mmseg': 'mmsegmentation'}.get(scope, scope)
         raise InputError(f"config key default_scope: '{scope}' needs `pip install {package}` ({error})") from error
+
+
+def innermost(dataset: dict) -> dict:
+    """The data set inside wrappers such as RepeatDataset or ConcatDataset."""
+    while 'dataset' in dataset or 'datasets' in dataset:
+        dataset = dataset['dataset'] if 'dataset' in dataset else dataset['datasets'][0]
+    return dataset
+
+
+def is_segmentation(cfg: Config) -> bool:
+    """Whether names without a scope are mmseg's."""
+    return cfg.get('default_scope') == 'mmseg'
+
+
+def test_dataset(cfg: Config) -> ConfigDict:
+    """The test data set inside wrappers such as RepeatDataset."""
+    return innermost(cfg.test_dataloader.dataset)

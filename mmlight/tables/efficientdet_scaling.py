@@ -3,11 +3,7 @@
 from dataclasses import dataclass
 
 from mmlight.errors import InputError
-from mmlight.models.backbones.efficientnet_lite import EFFICIENTNET_B0, round_filters
-
-# Width coefficients of the backbones (EfficientNet, arXiv 1905.11946; Lite: google/automl).
-WIDTHS = {'b0': 1.0, 'b1': 1.0, 'b2': 1.1, 'b3': 1.2, 'b4': 1.4, 'b5': 1.6, 'b6': 1.8, 'b7': 2.0}
-WIDTHS |= {'lite0': 1.0, 'lite1': 1.0, 'lite2': 1.1, 'lite3': 1.2, 'lite4': 1.4}
+from mmlight.tables.efficientnet import stages
 
 # OpenMMLab's conversions (mmpretrain, configs/efficientnet/metafile.yml) of the authors' ImageNet weights with
 # AutoAugment, from which the published models were trained. There are none of the Lite backbones.
@@ -58,7 +54,7 @@ class EfficientDetScaling:
     @property
     def in_channels(self) -> tuple[int, int, int]:
         """Channels of the backbone's maps of strides 8, 16 and 32."""
-        c3, c4, c5 = (round_filters(EFFICIENTNET_B0[stage].channels, WIDTHS[self.backbone]) for stage in (2, 4, 6))
+        c3, c4, c5 = (stages(self.backbone)[number].channels for number in (2, 4, 6))
         return c3, c4, c5
 
     @property

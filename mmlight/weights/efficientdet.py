@@ -12,16 +12,14 @@ symmetrically, as PyTorch does, and leave out the biases before a norm: by these
 import re
 from collections.abc import Iterator, Mapping
 from functools import cache
-from math import ceil
 
 import torch
-from mmdet.models.backbones.efficientnet import EfficientNet
 from torch import Tensor
 
 from mmlight.errors import InputError
-from mmlight.models.backbones.efficientnet_lite import EFFICIENTNET_B0, lite_stages
 from mmlight.tables.builders import bifpn
 from mmlight.tables.efficientdet_scaling import EFFICIENTDETS, EfficientDetScaling
+from mmlight.tables.efficientnet import stages
 
 ANCHORS = 9  # of a cell
 LAYERS = (1, 2, 3, 4, 4, 5, 5)  # of mmdet's EfficientNet, for the paper's stages
@@ -59,11 +57,7 @@ def _conv_norm(source: tuple[str, str], target: str) -> Names:
 
 def _blocks(table: EfficientDetScaling) -> Iterator[tuple[int, int, str]]:
     """Every block of the backbone: its stage and its number there, both from 0, and its name in mmlight."""
-    if table.lite:
-        repeats = [stage.repeats for stage in lite_stages(table.backbone)]
-    else:
-        depth = EfficientNet.arch_settings[table.backbone][1]
-        repeats = [ceil(stage.repeats * depth) for stage in EFFICIENTNET_B0]
+    repeats = [stage.repeats for stage in stages(table.backbone)]
     numbers = dict.fromkeys(LAYERS, 0)
     for stage, (layer, count) in enumerate(zip(LAYERS, repeats, strict=True)):
         for repeat in range(count):

@@ -7,8 +7,9 @@ import pytest
 
 from benchmarks.detector_comparison import BASELINES, BEGIN, END, compare, fill, markdown, parse, published
 from mmlight.errors import InputError
-from mmlight.measure.complexity import build, measure
+from mmlight.measure.complexity import measure
 from mmlight.runtime.config import load_config
+from mmlight.runtime.inference import build
 
 # Published val2017 box AP, parameters (M) and MACs (G) at the size that stands in BASELINES.
 FIGURES = {

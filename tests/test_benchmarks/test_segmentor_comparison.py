@@ -7,9 +7,10 @@ from torch import nn
 
 from benchmarks.segmentor_comparison import BASELINES, compare, find, fold_norms, markdown, published
 from mmlight.errors import InputError
-from mmlight.measure.complexity import build, measure
+from mmlight.measure.complexity import measure
 from mmlight.measure.latency import machine
 from mmlight.runtime.config import load_config
+from mmlight.runtime.inference import build
 
 FAST_SCNN = 'mmseg::fastscnn/fast_scnn_8xb4-160k_cityscapes-512x1024.py'
 X39 = 'bisenet_xception39_4xb4-160k_cityscapes-1024x1024'

@@ -7,8 +7,8 @@ from mmengine.config import Config
 from mmengine.evaluator import BaseMetric
 from mmengine.registry import METRICS
 
-from mmlight.measure.complexity import build
 from mmlight.runtime.config import load_config
+from mmlight.runtime.inference import build
 
 CONFIGS = Path(__file__).parents[2] / 'configs' / 'cr_nas'
 TINY = {

@@ -14,7 +14,7 @@ from cr_configs import checkpoint, tiny
 from mmengine.config import Config
 
 from mmlight.nas.log import TrialLog
-from mmlight.runtime import training
+from mmlight.runtime.train import train
 
 HERE = Path(__file__).parent
 ENVIRONMENT = {
@@ -40,10 +40,11 @@ SCRIPT = """
 import sys
 import torch
 import mmlight
-from mmlight.runtime import training
+from mmlight.runtime.run import RunOptions
+from mmlight.runtime.train import train
 
 stage, search, op = sys.argv[1:]
-model = training.train(stage, launcher='pytorch').module
+model = train(stage, RunOptions(launcher='pytorch')).module
 weights = torch.cat([p.detach().flatten() for p in model.parameters()])
 everyone = [torch.empty_like(weights) for _ in range(2)]
 torch.distributed.all_gather(everyone, weights)
@@ -52,7 +53,7 @@ paths = [None, None]
 torch.distributed.all_gather_object(paths, model.backbone.path)
 assert paths[0] == paths[1]
 for config in (search, op):
-    training.train(config, launcher='pytorch')
+    train(config, RunOptions(launcher='pytorch'))
 print('RESULT', torch.distributed.get_world_size(), paths[0])
 """
 
@@ -66,7 +67,7 @@ def test_two_processes_find_the_same(split, tmp_path):
     ):
         cfg = tiny(name, split, tmp_path / 'one' / name, **options)
         cfg.load_from = str(checkpoint(cfg, tmp_path / f'{name}.pth'))
-        training.train(cfg)
+        train(cfg)
         cfg.work_dir = str(tmp_path / 'two' / name)
         searches[name] = written(cfg, tmp_path / 'configs' / f'{name}.py')
     cfg = tiny('stage-supernet_r18_sample', split, tmp_path / 'two' / 'supernet')
@@ -123,7 +124,7 @@ def test_killed_and_started_again(split, tmp_path, name):
     search = 'Search' in cfg.train_cfg.type
     if search:
         cfg.load_from = str(checkpoint(cfg, tmp_path / 'supernet.pth'))
-    training.train(cfg)
+    train(cfg)
     cut = tmp_path / 'cut'
     cfg.work_dir = str(cut)
     config = written(cfg, tmp_path / 'config.py')

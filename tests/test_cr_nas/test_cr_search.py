@@ -18,7 +18,6 @@ from mmengine.registry import HOOKS
 from mmengine.runner import BaseLoop, Runner
 
 from mmlight.errors import InputError
-from mmlight.measure.complexity import build
 from mmlight.nas.log import TrialLog
 from mmlight.nas.one_shot import PathSamplingHook, greedy_beam, recalibrated
 from mmlight.nas.one_shot.checks import check_data
@@ -26,7 +25,9 @@ from mmlight.nas.one_shot.coco_metric import ExactCocoMetric
 from mmlight.nas.one_shot.paths import check_config
 from mmlight.nas.one_shot.recalibration import training_batches
 from mmlight.nas.one_shot.searchers import evaluations
-from mmlight.runtime import training
+from mmlight.runtime.inference import build
+from mmlight.runtime.run import build_runner
+from mmlight.runtime.train import train
 
 
 @pytest.mark.parametrize(('blocks', 'number'), [(8, 66), (16, 138), (33, 291)])
@@ -52,7 +53,7 @@ def events(work_dir: Path) -> list[dict]:
 
 
 def searched(cfg: Config) -> Runner:
-    runner = training.build_runner(cfg, 'train')
+    runner = build_runner(cfg, 'train')
     runner.train()
     return runner
 
@@ -289,7 +290,7 @@ def test_resumed_training_takes_the_same_paths(split, tmp_path):
         cfg.custom_hooks.append(dict(type='RememberPaths'))
         RememberPaths.paths, RememberPaths.stop = {}, stop
         with suppress(KeyboardInterrupt):
-            return RememberPaths.paths, training.train(cfg, resume=resume)
+            return RememberPaths.paths, train(cfg, resume=resume)
         return RememberPaths.paths, None
 
     whole, expected = run('whole')

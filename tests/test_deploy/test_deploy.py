@@ -9,8 +9,8 @@ from mmengine.model import BaseModel
 from torch import nn
 
 from mmlight.deploy.deploy import switch_to_deploy
-from mmlight.measure.complexity import build
 from mmlight.runtime.config import load_config
+from mmlight.runtime.inference import build
 
 
 @pytest.mark.parametrize('name', ['thundernet_snet49_sample', 'bisenet_xception39_sample'])

@@ -239,7 +239,7 @@ def test_bad_input(arguments, message, tmp_path):
     ],
 )
 def test_parts_without_exported_form(config, options, message):
-    from mmlight.measure.complexity import build
+    from mmlight.runtime.inference import build
 
     cfg = load_config(config, options)
     if options:

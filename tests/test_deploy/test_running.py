@@ -208,10 +208,10 @@ def test_labels_in_the_images_size(bisenet):
     ],
 )
 def test_bad_input_for_the_evaluation(config, arguments, message, thundernet, tmp_path, monkeypatch, capsys):
-    from mmlight.runtime import training
+    from mmlight.runtime import test as testing
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(training, 'check_config_data', lambda *args: None)  # the data is not here
+    monkeypatch.setattr(testing, 'check_config_data', lambda *args: None)  # the data is not here
     arguments = [argument.format(thundernet=thundernet.file) for argument in arguments]
     assert main(['test', config, *arguments]) == 2
     (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith('error:')]

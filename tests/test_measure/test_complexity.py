@@ -15,7 +15,8 @@ from mmengine.structures import BaseDataElement
 from torch import nn
 
 from mmlight.errors import InputError
-from mmlight.measure.complexity import Part, build, evaluated_shape, measure
+from mmlight.measure.complexity import Part, measure
+from mmlight.runtime.inference import build, evaluated_shape
 
 CONFIGS = {lib: Path(module.__file__).parent / '.mim' / 'configs' for lib, module in (('det', mmdet), ('seg', mmseg))}
 FASTER = 'faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py'

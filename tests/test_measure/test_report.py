@@ -135,7 +135,7 @@ def test_a_work_dir_gives_metric_and_curves(tmp_path, monkeypatch):
     records = [{'loss': 2.0, 'lr': 1, 'iter': 1, 'epoch': 1, 'step': 1}, {'coco/bbox_mAP': 0.2, 'step': 1}]
     records += [{'loss': 1.0, 'lr': 1, 'iter': 2, 'epoch': 2, 'step': 2}, {'coco/bbox_mAP': 0.15, 'step': 2}]
     (work / 'time/vis_data/scalars.json').write_text('\n'.join(map(json.dumps, records)))
-    monkeypatch.setattr('mmlight.measure.complexity.evaluated_shape', lambda config: (64, 64))
+    monkeypatch.setattr('mmlight.runtime.inference.evaluated_shape', lambda config: (64, 64))
     (entry,) = make_report([], tmp_path / 'out', [work], plan=PLAN)
     assert entry.result.value == pytest.approx(20)
     assert entry.result.own
@@ -153,7 +153,7 @@ def test_a_config_and_two_trainings_of_it(tmp_path, monkeypatch):
     for name in ('first', 'second'):
         (tmp_path / name).mkdir()
         (tmp_path / name / source.name).write_text(f'_base_ = {str(source)!r}\n')
-    monkeypatch.setattr('mmlight.measure.complexity.evaluated_shape', lambda config: (64, 64))
+    monkeypatch.setattr('mmlight.runtime.inference.evaluated_shape', lambda config: (64, 64))
     plan = Plan(columns=('fused',), parts=('net',), iterations=1, warmup_seconds=0, repeats=1)
     works = [tmp_path / 'first', tmp_path / 'second']
     entries = make_report(['thundernet_snet49_sample@64'], tmp_path / 'out', works, plan=plan)

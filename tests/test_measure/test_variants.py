@@ -6,8 +6,8 @@ from torch import nn
 
 from mmlight.deploy.folding import RawOutputs, fold_norms, runnable
 from mmlight.errors import InputError
-from mmlight.measure.complexity import build
 from mmlight.runtime.config import load_config
+from mmlight.runtime.inference import build
 
 LONG = pytest.mark.long
 FOLDED = (

@@ -10,11 +10,12 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmlight.errors import InputError
-from mmlight.measure.complexity import build, measure
+from mmlight.measure.complexity import measure
 from mmlight.models.segmentors import BiSeNet
 from mmlight.models.segmentors.bisenet import TwoConvFusion
 from mmlight.registry import MODELS
 from mmlight.runtime.config import load_config
+from mmlight.runtime.inference import build
 
 X39 = dict(type='mmlight.Xception39', out_indices=(1, 2))
 R18 = dict(type='mmseg.ResNet', depth=18, out_indices=(2, 3), norm_cfg=dict(type='BN'))

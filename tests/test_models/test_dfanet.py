@@ -15,11 +15,12 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmlight.errors import InputError
 from mmlight.layers import XceptionBlock
-from mmlight.measure.complexity import build, measure
+from mmlight.measure.complexity import measure
 from mmlight.models.backbones import DFANet, DFAXception
 from mmlight.models.backbones.dfanet import FCAttention
 from mmlight.models.heads.dfa_head import DFAHead
 from mmlight.runtime.config import load_config
+from mmlight.runtime.inference import build
 
 CITYSCAPES = '4xb12-80k_cityscapes-1024x1024'
 SIZES = (1024, 1024), (512, 1024), (720, 960), (1024, 2048)

@@ -12,11 +12,12 @@ from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
 
 from mmlight.errors import InputError
-from mmlight.measure.complexity import build, measure
+from mmlight.measure.complexity import measure
 from mmlight.models.backbones import EfficientNetLite
 from mmlight.models.heads.efficientdet_head import EfficientDetHead
 from mmlight.models.necks import BiFPN, GraphFPN
 from mmlight.runtime.config import load_config
+from mmlight.runtime.inference import build
 from mmlight.tables import bifpn
 from mmlight.tables.efficientdet_scaling import EFFICIENTDETS, by_formula, model_config
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 from mmseg.structures import SegDataSample
 
-from mmlight.measure.complexity import build
 from mmlight.runtime.config import load_config
+from mmlight.runtime.inference import build
 
 
 @pytest.fixture(scope='module')

@@ -5,9 +5,10 @@ import torch
 from mmengine.registry import init_default_scope
 
 from mmlight.errors import InputError
-from mmlight.measure.complexity import build, measure
+from mmlight.measure.complexity import measure
 from mmlight.models.necks import NASFPN
 from mmlight.runtime.config import load_config
+from mmlight.runtime.inference import build
 from mmlight.tables import FeatureGraph, Node, nas_fpn
 
 

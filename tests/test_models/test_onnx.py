@@ -6,9 +6,9 @@ import torch
 from mmengine.registry import init_default_scope
 
 from mmlight.layers import Conv2dSame, MaxPool2dSame
-from mmlight.measure.complexity import build
 from mmlight.models.necks import NASFPN, BiFPN
 from mmlight.runtime.config import load_config
+from mmlight.runtime.inference import build
 
 
 def exported(network, example, file, **options):

@@ -6,10 +6,11 @@ import torch.fx.experimental._config
 from torch import nn
 
 from mmlight.errors import InputError
-from mmlight.measure.complexity import build, measure
+from mmlight.measure.complexity import measure
 from mmlight.models.backbones import SpineNet
 from mmlight.models.necks import LevelMean
 from mmlight.runtime.config import load_config
+from mmlight.runtime.inference import build
 
 
 def config(name):

@@ -3,8 +3,8 @@
 import pytest
 
 from mmlight.errors import InputError
-from mmlight.measure.complexity import build
 from mmlight.runtime.config import load_config
+from mmlight.runtime.inference import build
 from mmlight.runtime.strides import check_strides
 
 GIVEN = r"the model has no neck, and SpineNet's maps have strides \[8, 16, 32, 64, 128\]"

@@ -217,14 +217,15 @@ def test_browse_dataset_without_a_display_saves_pictures(run, sample, tmp_path, 
 
 def test_confusion_matrix(run, sample, tmp_path):
     """From the pickle of a real test run, with a random net."""
-    from mmlight.measure.complexity import build
     from mmlight.runtime.config import load_config
-    from mmlight.runtime.training import evaluate
+    from mmlight.runtime.inference import build
+    from mmlight.runtime.run import RunOptions
+    from mmlight.runtime.test import evaluate
 
     weights, results = tmp_path / 'random.pth', tmp_path / 'results.pkl'
     torch.save({'meta': {}, 'state_dict': build(load_config(CONFIG)).state_dict()}, weights)
-    evaluate(CONFIG, weights, work_dir=tmp_path / 'work', out=results, data=sample, device='cpu',
-             cfg_options={'test_dataloader.num_workers': 0, 'test_dataloader.persistent_workers': False})  # fmt: skip
+    loader = {'test_dataloader.num_workers': 0, 'test_dataloader.persistent_workers': False}
+    evaluate(CONFIG, weights, RunOptions(tmp_path / 'work', loader, data=sample, device='cpu'), results)
     predictions = pickle.loads(results.read_bytes())
     code, out, _ = run('analysis_tools/confusion_matrix.py', CONFIG, results, tmp_path / 'new', '--score-thr', '0.0',
                        *data_options(sample))  # fmt: skip

@@ -17,7 +17,7 @@ from mmlight.measure.benchmark import Plan, benchmark, environment, markdown
 from benchmarks.detector_comparison import fill
 from mmlight.deploy.folding import PARTS, VARIANTS
 from mmlight.arguments import Parser
-from mmlight.runtime.training import use_device
+from mmlight.runtime.device import use_device
 from mmlight.errors import exit_on_input_error
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from mmlight.measure.benchmark import Plan
 from mmlight.measure.report import make_report
 from mmlight.arguments import Parser
-from mmlight.runtime.training import use_device
+from mmlight.runtime.device import use_device
 from mmlight.errors import exit_on_input_error
 
 

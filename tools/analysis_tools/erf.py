@@ -10,7 +10,7 @@ from pathlib import Path
 import mmcv
 import torch
 
-from mmlight.measure.complexity import build
+from mmlight.runtime.inference import build
 from mmlight.measure.receptive_field import draw, effective_fields, theoretical
 from mmlight.arguments import Parser
 from mmlight.runtime import checkpoint as ckpt

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import torch
 
-from mmlight.measure.complexity import network_and_shape
+from mmlight.runtime.inference import network_and_shape
 from mmlight.measure.layer_costs import measure_layers
 from mmlight.measure.layer_report import plot, text
 from mmlight.arguments import Options, Parser
-from mmlight.runtime.training import use_device
+from mmlight.runtime.device import use_device
 from mmlight.errors import exit_on_input_error
 
 

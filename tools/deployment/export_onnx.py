@@ -22,8 +22,10 @@ from mmlight.deploy.export import OPSETS, export
 from mmlight.deploy.quantization import IMAGES, calibration_images, quantize
 from mmlight.deploy.verification import real_images, verify
 from mmlight.runtime.config import load_config
-from mmlight.runtime.prediction import find_images
-from mmlight.runtime.training import evaluate
+from mmlight.runtime.predict import find_images
+from mmlight.deploy.onnx_model import exported
+from mmlight.runtime.run import RunOptions
+from mmlight.runtime.test import evaluate
 from mmlight.errors import InputError, exit_on_input_error
 
 
@@ -84,7 +86,8 @@ def main() -> None:
 def print_metrics(cfg: Config, *files: Path) -> None:
     """The config's metrics of each file, one below the other."""
     with tempfile.TemporaryDirectory() as folder:
-        found = {file: evaluate(cfg, None, folder, device='cpu', onnx=file) for file in files}
+        options = RunOptions(folder, device='cpu')
+        found = {file: evaluate(cfg, None, options, changes=[exported(file)]) for file in files}
     names = dict.fromkeys(name for metrics in found.values() for name in metrics)
     print('  '.join(['metric', *(file.name for file in files)]))
     for name in names:

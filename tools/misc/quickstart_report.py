@@ -54,8 +54,9 @@ def read_finished(file: Path, run: dict) -> dict | None:
 def report(args: argparse.Namespace) -> dict:
     """Evaluate the latest checkpoint and draw what it finds in pictures that it was not trained on."""
     from mmlight.runtime.checkpoint import latest_checkpoint
-    from mmlight.runtime.prediction import predict
-    from mmlight.runtime.training import evaluate
+    from mmlight.runtime.predict import predict
+    from mmlight.runtime.run import RunOptions
+    from mmlight.runtime.test import evaluate
 
     device = args.device or None
     checkpoint = latest_checkpoint(args.work_dir)
@@ -66,7 +67,7 @@ def report(args: argparse.Namespace) -> dict:
     else:
         images = spread(sorted(Path(args.data).glob('leftImg8bit/val/*/*_leftImg8bit.png')))
         data = {'cfg_options': {'test_dataloader.dataset.data_root': args.data}}
-    metrics = evaluate(args.config, checkpoint, work_dir=args.work_dir / 'test', device=device, **data)
+    metrics = evaluate(args.config, checkpoint, RunOptions(args.work_dir / 'test', device=device, **data))
     drawn = predict(args.config, images, checkpoint, args.work_dir / 'predictions', device=device)
     return {
         'mmlight': mmlight.__version__,

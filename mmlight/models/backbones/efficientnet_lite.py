@@ -1,8 +1,6 @@
 """EfficientNet-Lite: EfficientNet (arXiv 1905.11946) for mobile devices, as EfficientDet-Lite uses it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from math import ceil
 
 from mmcv.cnn import ConvModule
 from torch import Tensor, nn
@@ -12,61 +10,9 @@ from mmlight.layers import MBConv
 from mmlight.layers.arithmetic import conv_cfg_of, declare_arithmetic
 from mmlight.models.backbones.base import Backbone
 from mmlight.registry import MODELS
+from mmlight.tables.efficientnet import SCALING, STEM_CHANNELS, stages
 
-
-@dataclass(frozen=True)
-class Stage:
-    """A stage of EfficientNet-B0 (arXiv 1905.11946, Table 1)."""
-
-    expand_ratio: int
-    kernel_size: int
-    stride: int
-    channels: int
-    repeats: int
-
-
-EFFICIENTNET_B0 = (
-    Stage(expand_ratio=1, kernel_size=3, stride=1, channels=16, repeats=1),
-    Stage(expand_ratio=6, kernel_size=3, stride=2, channels=24, repeats=2),
-    Stage(expand_ratio=6, kernel_size=5, stride=2, channels=40, repeats=2),
-    Stage(expand_ratio=6, kernel_size=3, stride=2, channels=80, repeats=3),
-    Stage(expand_ratio=6, kernel_size=5, stride=1, channels=112, repeats=3),
-    Stage(expand_ratio=6, kernel_size=5, stride=2, channels=192, repeats=4),
-    Stage(expand_ratio=6, kernel_size=3, stride=1, channels=320, repeats=1),
-)
-STEM_CHANNELS = 32
-
-# Width and depth coefficients (google/automl, efficientdet and efficientnet lite).
-LITE_SCALING = {
-    'lite0': (1.0, 1.0),
-    'lite1': (1.0, 1.1),
-    'lite2': (1.1, 1.2),
-    'lite3': (1.2, 1.4),
-    'lite4': (1.4, 1.8),
-}
-
-
-def round_filters(channels: int, width: float) -> int:
-    """``channels * width`` rounded to a multiple of 8, never by more than a tenth downwards."""
-    scaled = channels * width
-    rounded = max(8, int(scaled + 4) // 8 * 8)
-    return rounded + 8 if rounded < 0.9 * scaled else rounded
-
-
-def lite_stages(arch: str) -> tuple[Stage, ...]:
-    """The stages of a Lite network: scaled but for the stem and the repeats of the first and the last stage."""
-    width, depth = LITE_SCALING[arch]
-    last = len(EFFICIENTNET_B0) - 1
-    return tuple(
-        Stage(
-            stage.expand_ratio,
-            stage.kernel_size,
-            stage.stride,
-            round_filters(stage.channels, width),
-            stage.repeats if i in (0, last) else ceil(stage.repeats * depth),
-        )
-        for i, stage in enumerate(EFFICIENTNET_B0)
-    )
+LITE = tuple(arch for arch in SCALING if arch.startswith('lite'))
 
 
 @MODELS.register_module()
@@ -103,13 +49,13 @@ class EfficientNetLite(Backbone):
         init_cfg: dict | list[dict] | None = dict(type='Kaiming', layer='Conv2d'),
     ):
         super().__init__(out_indices, frozen_stages, norm_eval, init_cfg)
-        if not isinstance(arch, str) or arch not in LITE_SCALING:
-            raise InputError(f'EfficientNetLite: arch must be one of {list(LITE_SCALING)}, got {arch!r}')
+        if not isinstance(arch, str) or arch not in LITE:
+            raise InputError(f'EfficientNetLite: arch must be one of {list(LITE)}, got {arch!r}')
         layers = dict(conv_cfg=conv_cfg_of('EfficientNetLite', padding), norm_cfg=norm_cfg, act_cfg=act_cfg)
         groups: list[list[nn.Module]] = []
         channels, strides = [STEM_CHANNELS], [2]
         width = STEM_CHANNELS
-        for index, stage in enumerate(lite_stages(arch)):
+        for index, stage in enumerate(stages(arch)):
             if stage.stride == 2 or index == 0:
                 groups.append([])
                 channels.append(0)

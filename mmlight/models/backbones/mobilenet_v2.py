@@ -9,9 +9,9 @@ from mmlight.errors import InputError
 from mmlight.layers import MBConv
 from mmlight.layers.arithmetic import conv_cfg_of, declare_arithmetic
 from mmlight.layers.foreign_weights import accept_foreign_weights
-from mmlight.models.backbones.efficientnet_lite import round_filters
 from mmlight.models.backbones.staged import StagedBackbone, check_width
 from mmlight.registry import MODELS
+from mmlight.tables.efficientnet import round_filters
 
 STEM, FINAL = 32, 1280
 STAGES = (  # (expansion, channels, units, stride); arXiv 1801.04381, Table 2

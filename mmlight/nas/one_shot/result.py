@@ -12,12 +12,13 @@ from mmengine.config import Config, ConfigDict
 from torch import nn
 
 from mmlight.errors import InputError
-from mmlight.measure.complexity import evaluated_shape, measure
+from mmlight.measure.complexity import measure
 from mmlight.nas.one_shot.searchers import BeamStep, Path
 from mmlight.nas.report import table
 from mmlight.registry import MODELS
 from mmlight.runtime.checkpoint import AtomicBackend
 from mmlight.runtime.config import load_config
+from mmlight.runtime.inference import evaluated_shape
 
 if TYPE_CHECKING:
     from mmlight.nas.one_shot.loops import GreedyOpSearchLoop, SearchLoop, StageSearchLoop

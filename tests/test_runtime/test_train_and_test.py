@@ -11,11 +11,14 @@ from mmengine.config import Config
 from tiny_project import mmlight, project
 
 from mmlight.cli import main
-from mmlight.deploy.deploy import switch_to_deploy
+from mmlight.deploy.deploy import deployed, switch_to_deploy
 from mmlight.errors import InputError
 from mmlight.runtime.checkpoint import latest_checkpoint, load
 from mmlight.runtime.config import load_config
-from mmlight.runtime.training import _enable_tta, evaluate, set_epochs
+from mmlight.runtime.run import RunOptions
+from mmlight.runtime.test import evaluate
+from mmlight.runtime.train import set_epochs
+from mmlight.runtime.tta import enable_tta
 
 
 def weights(work_dir: Path) -> dict[str, torch.Tensor]:
@@ -124,8 +127,8 @@ def test_deployed_networks_predict_the_same(trained, tmp_path, monkeypatch, name
         cfg = load_config(project() / f'{name}.py')
         cfg.custom_hooks = options.get('custom_hooks', [])
         out = tmp_path / str(deploy) / ('all.pkl' if name == 'det' else 'labels')
-        arguments = dict(work_dir=tmp_path, out=out, tta=options.get('tta', False))
-        metrics = evaluate(cfg, checkpoint, deploy=deploy, **arguments)
+        changes = [deployed] if deploy else []
+        metrics = evaluate(cfg, checkpoint, RunOptions(tmp_path), out, tta=options.get('tta', False), changes=changes)
         if name == 'det':
             found.append([one['pred_instances']['scores'] for one in pickle.loads(out.read_bytes())])
         else:
@@ -134,20 +137,20 @@ def test_deployed_networks_predict_the_same(trained, tmp_path, monkeypatch, name
     (network,) = made
     assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in network.backbone.modules())
     assert len(found[0]) == 4
-    for plain, deployed in zip(*found, strict=True):
+    for plain, other in zip(*found, strict=True):
         if name == 'det':
-            torch.testing.assert_close(plain, deployed, atol=1e-4, rtol=1e-3)
+            torch.testing.assert_close(plain, other, atol=1e-4, rtol=1e-3)
         else:
-            assert (plain == deployed).float().mean() >= 0.999
+            assert (plain == other).float().mean() >= 0.999
 
 
-def test_what_cannot_be_deployed(trained, tmp_path):
+def test_what_cannot_be_deployed(trained, tmp_path, capsys):
+    assert main(['test', str(project() / 'det.py'), '--onnx', 'a.onnx', '--deploy']) == 2
+    assert capsys.readouterr().err == 'error: --deploy: an exported file has its norms folded already\n'
     cfg = load_config(project() / 'det.py')
-    with pytest.raises(InputError, match='--deploy: an exported file has its norms folded already'):
-        evaluate(cfg, None, onnx='a.onnx', deploy=True, work_dir=tmp_path)
     cfg.compile = True
     with pytest.raises(InputError, match='--deploy: cannot go with `compile`'):
-        evaluate(cfg, latest_checkpoint(trained / 'det'), deploy=True, work_dir=tmp_path)
+        evaluate(cfg, latest_checkpoint(trained / 'det'), RunOptions(tmp_path), changes=[deployed])
 
 
 @pytest.mark.parametrize(
@@ -166,7 +169,7 @@ def test_what_cannot_be_deployed(trained, tmp_path):
 def test_segmentors_are_augmented_by_scales_and_flip(name, sizes):
     """Around the size at which the config tests; labels are loaded behind, at their own size and unflipped."""
     cfg = load_config(name)
-    _enable_tta(cfg)
+    enable_tta(cfg)
     resizes, flips, *others = cfg.test_dataloader.dataset.pipeline[1].transforms
     assert [step.scale for step in resizes] == sizes
     assert [step.prob for step in flips] == [0, 1]
@@ -178,12 +181,12 @@ def test_segmentor_under_its_default_augmentation(trained, tmp_path):
     cfg = load_config(project() / 'seg.py')
     cfg.pop('tta_pipeline'), cfg.pop('tta_model')
     cfg.test_dataloader.dataset.pipeline.insert(1, dict(type='Resize', scale=(128, 96), keep_ratio=True))
-    metrics = evaluate(cfg, latest_checkpoint(trained / 'seg'), work_dir=tmp_path, tta=True)
+    metrics = evaluate(cfg, latest_checkpoint(trained / 'seg'), RunOptions(tmp_path), tta=True)
     assert 0 <= metrics['mIoU'] <= 100
     cfg = load_config(project() / 'seg.py')
     cfg.pop('tta_pipeline')
     with pytest.raises(InputError, match='--tta: the config has no tta_pipeline, and its test pipeline no Resize'):
-        evaluate(cfg, latest_checkpoint(trained / 'seg'), work_dir=tmp_path, tta=True)
+        evaluate(cfg, latest_checkpoint(trained / 'seg'), RunOptions(tmp_path), tta=True)
 
 
 def test_evaluate_segmentor(trained, tmp_path):

@@ -2,7 +2,6 @@
 
 import glob
 import json
-import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,24 +13,17 @@ import torch
 from mmcv.transforms import Compose
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
-from mmengine.device import get_device
-from mmengine.logging import print_log
-from mmengine.model import revert_sync_batchnorm
-from mmengine.registry import DATASETS, MODELS, VISUALIZERS
+from mmengine.registry import VISUALIZERS
 from mmengine.visualization import Visualizer
-from torch import nn
 
 from mmlight.data import LoadImage
 from mmlight.errors import InputError
-from mmlight.runtime import checkpoint as ckpt
-from mmlight.runtime.config import explain, load_config, one_line
+from mmlight.runtime.config import innermost, load_config, one_line
+from mmlight.runtime.device import use_device
+from mmlight.runtime.model import build_model
 from mmlight.runtime.progress import track
-from mmlight.runtime.strides import check_strides
-from mmlight.runtime.training import use_device
 
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.ppm')
-
-NO_WEIGHTS = 'no --weights: the model has its initial weights, its predictions mean nothing'
 
 
 @dataclass
@@ -117,44 +109,10 @@ def find_images(patterns: Sequence[str | os.PathLike]) -> list[Path]:
     return list(dict.fromkeys(files))
 
 
-def build_model(cfg: Config, weights: str | os.PathLike | None) -> tuple[nn.Module, dict]:
-    """The config's model in evaluation mode on mmengine's device, with ``weights`` in it, and its data set's meta.
-
-    The meta (``classes``, ``palette``) comes from the checkpoint, else from the config's data set.
-    """
-    content = ckpt.load(weights, '--weights') if weights is not None else None
-    try:
-        model = MODELS.build(dict(cfg.model))
-    except (TypeError, KeyError, ValueError, AssertionError) as error:
-        raise explain(error, cfg) from error
-    check_strides(model)
-    if content is None:
-        print_log(NO_WEIGHTS, 'current', logging.WARNING)
-        model.init_weights()
-    else:
-        report = ckpt.check_fits(model, content, weights)
-        if report:
-            print_log(report, 'current', logging.WARNING)
-        ckpt.load_into(model, content)
-    stored = (content or {}).get('meta') or {}
-    meta = {str(k).lower(): v for k, v in (stored.get('dataset_meta') or {}).items()} or dataset_meta(cfg)
-    if get_device() == 'cpu':
-        model = revert_sync_batchnorm(model)
-    return model.to(get_device()).eval(), meta
-
-
-def dataset_meta(cfg: Config) -> dict:
-    """``classes`` and ``palette`` by the config alone: its ``metainfo``, else those of its data set's class."""
-    dataset = _innermost((cfg.get('test_dataloader') or {}).get('dataset') or {})
-    kind = DATASETS.get(dataset['type']) if dataset.get('type') else None
-    meta = {**(getattr(kind, 'METAINFO', None) or {}), **(dataset.get('metainfo') or {})}
-    return {str(key).lower(): value for key, value in meta.items()}
-
-
 def _predict_files(cfg, model, meta, files, folder, score_thr, weights) -> Prediction:
     if not (cfg.get('test_dataloader') or {}).get('dataset') or not cfg.get('visualizer'):
         raise InputError(f'config {cfg.filename}: `predict` needs its test_dataloader.dataset and visualizer')
-    dataset = _innermost(cfg.test_dataloader.dataset)
+    dataset = innermost(cfg.test_dataloader.dataset)
     pipeline = Compose([t for t in dataset.pipeline if 'LoadAnnotations' not in str(t['type'])])
     read = LoadImage()  # notices damaged files, which decoders pass with a grey remainder
     visualizer = _visualizer(cfg, meta)
@@ -228,13 +186,6 @@ def shares(labels: np.ndarray, classes: Sequence[str] | None) -> dict[str, float
 
 def _class_name(classes: Sequence[str] | None, label: int) -> str:
     return classes[label] if classes and label < len(classes) else str(label)
-
-
-def _innermost(dataset: dict) -> dict:
-    """The data set inside wrappers such as RepeatDataset or ConcatDataset."""
-    while 'dataset' in dataset or 'datasets' in dataset:
-        dataset = dataset['dataset'] if 'dataset' in dataset else dataset['datasets'][0]
-    return dataset
 
 
 def _visualizer(cfg: Config, meta: dict) -> Visualizer:

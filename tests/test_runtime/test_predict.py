@@ -7,7 +7,8 @@ from mmengine.structures import InstanceData
 from pycocotools.mask import decode
 
 from mmlight.errors import InputError
-from mmlight.runtime.prediction import _free_name, dataset_meta, detections, find_images, shares
+from mmlight.runtime.model import dataset_meta
+from mmlight.runtime.predict import _free_name, detections, find_images, shares
 
 
 def test_detections_are_coco_results():

@@ -1,0 +1,51 @@
+"""A config's model with weights in it, ready to predict, and the classes that it knows."""
+
+import logging
+import os
+
+from mmengine.config import Config
+from mmengine.device import get_device
+from mmengine.logging import print_log
+from mmengine.model import revert_sync_batchnorm
+from mmengine.registry import DATASETS, MODELS
+from torch import nn
+
+from mmlight.runtime import checkpoint as ckpt
+from mmlight.runtime.config import explain, innermost
+from mmlight.runtime.strides import check_strides
+
+NO_WEIGHTS = 'no --weights: the model has its initial weights, its predictions mean nothing'
+
+
+def build_model(cfg: Config, weights: str | os.PathLike | None) -> tuple[nn.Module, dict]:
+    """The config's model in evaluation mode on mmengine's device, with ``weights`` in it, and its data set's meta.
+
+    The meta (``classes``, ``palette``) comes from the checkpoint, else from the config's data set.
+    """
+    content = ckpt.load(weights, '--weights') if weights is not None else None
+    try:
+        model = MODELS.build(dict(cfg.model))
+    except (TypeError, KeyError, ValueError, AssertionError) as error:
+        raise explain(error, cfg) from error
+    check_strides(model)
+    if content is None:
+        print_log(NO_WEIGHTS, 'current', logging.WARNING)
+        model.init_weights()
+    else:
+        report = ckpt.check_fits(model, content, weights)
+        if report:
+            print_log(report, 'current', logging.WARNING)
+        ckpt.load_into(model, content)
+    stored = (content or {}).get('meta') or {}
+    meta = {str(k).lower(): v for k, v in (stored.get('dataset_meta') or {}).items()} or dataset_meta(cfg)
+    if get_device() == 'cpu':
+        model = revert_sync_batchnorm(model)
+    return model.to(get_device()).eval(), meta
+
+
+def dataset_meta(cfg: Config) -> dict:
+    """``classes`` and ``palette`` by the config alone: its ``metainfo``, else those of its data set's class."""
+    dataset = innermost((cfg.get('test_dataloader') or {}).get('dataset') or {})
+    kind = DATASETS.get(dataset['type']) if dataset.get('type') else None
+    meta = {**(getattr(kind, 'METAINFO', None) or {}), **(dataset.get('metainfo') or {})}
+    return {str(key).lower(): value for key, value in meta.items()}

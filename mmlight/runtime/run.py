@@ -1,0 +1,120 @@
+"""What training and evaluation share: a config made ready, the runner built from it, and its run."""
+
+import copy
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config, ConfigDict
+from mmengine.device import utils as device_utils
+from mmengine.registry import RUNNERS
+from mmengine.runner import Runner
+
+from mmlight.data.coco_folder import use_coco_folder
+from mmlight.errors import InputError
+from mmlight.runtime.config import explain, load_config
+from mmlight.runtime.device import check_launcher
+from mmlight.runtime.progress import ProgressBar
+from mmlight.runtime.strides import check_strides
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """Where and on what a config runs.
+
+    Attributes:
+        work_dir: for logs and checkpoints; by default the config's, else ``work_dirs/<config name>``.
+        cfg_options: dotted key -> value, merged into the config.
+        launcher: ``none``, ``pytorch``, ``slurm`` or ``mpi``.
+        data: folder with a COCO data set; replaces the config's and sets its classes.
+        device: ``cpu``, ``cuda`` or ``cuda:N``; by default a GPU if there is one.
+    """
+
+    work_dir: str | os.PathLike | None = None
+    cfg_options: dict | None = None
+    launcher: str = 'none'
+    data: str | os.PathLike | None = None
+    device: str | None = None
+
+
+def prepare(config: str | os.PathLike | Config, options: RunOptions) -> Config:
+    """The config (a copy of a loaded one) with its launcher, data folder and work dir; bad ones are InputErrors."""
+    check_launcher(options.launcher)
+    cfg = copy.deepcopy(config) if isinstance(config, Config) else load_config(config, options.cfg_options)
+    cfg.launcher = options.launcher
+    if options.data is not None:
+        use_coco_folder(cfg, options.data)
+    if options.work_dir is not None or not cfg.get('work_dir'):
+        cfg.work_dir = str(options.work_dir or Path('work_dirs') / Path(cfg.filename or 'config').stem)
+    return cfg
+
+
+def build_runner(cfg: Config, job: str) -> Runner:
+    """The runner with all that ``job`` (``train`` or ``test``) needs; what constructors refuse becomes InputError."""
+    try:
+        Path(cfg.work_dir).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f'--work-dir {cfg.work_dir}: cannot be created ({error.strerror})') from error
+    try:
+        runner = Runner.from_cfg(cfg) if 'runner_type' not in cfg else RUNNERS.build(cfg)
+        check_strides(plain_model(runner))
+        if job == 'train':
+            runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
+            loops = runner.train_loop, runner.val_loop  # reading them builds them
+        else:
+            loops = (runner.test_loop,)
+    except InputError:
+        raise
+    except (TypeError, KeyError, ValueError, AssertionError) as error:
+        raise explain(error, cfg) from error
+    if loops[0] is None:
+        raise InputError(f'config {cfg.filename}: lacks {job}_dataloader and {job}_cfg')
+    return runner
+
+
+def add_hooks(cfg: Config) -> None:
+    """The hooks and the checkpoint backend of this package, unless the config names them itself."""
+    hooks = list(cfg.get('custom_hooks') or [])
+    for kind in ('mmlight.SeedByStep', 'mmlight.ProgressBar'):
+        if all(hook.get('type') != kind for hook in hooks if isinstance(hook, dict)):
+            hooks.append(ConfigDict(type=kind))
+    cfg.custom_hooks = hooks
+    saving = (cfg.get('default_hooks') or {}).get('checkpoint')
+    if isinstance(saving, dict) and saving.get('backend_args') is None and '://' not in str(saving.get('out_dir')):
+        saving.backend_args = ConfigDict(backend='mmlight.atomic')
+    if cfg.launcher != 'none' and device_utils.get_device() == 'cpu':
+        _replace_sync_bn(cfg.model)
+        cfg.pop('sync_bn', None)
+
+
+def _replace_sync_bn(node: object) -> None:
+    """PyTorch's SyncBatchNorm refuses CPU tensors; BN has the same parameters."""
+    if isinstance(node, dict):
+        if node.get('type') == 'SyncBN':
+            node['type'] = 'BN'
+        for value in node.values():
+            _replace_sync_bn(value)
+    elif isinstance(node, (list, tuple)):
+        for value in node:
+            _replace_sync_bn(value)
+
+
+def plain_model(runner: Runner) -> torch.nn.Module:
+    """The model inside wrappers for data parallelism and test-time augmentation."""
+    model = runner.model
+    while isinstance(getattr(model, 'module', None), torch.nn.Module):
+        model = model.module
+    return model
+
+
+def run(runner: Runner, job: Callable[[], Any]) -> Any:
+    """What ``job`` returns; the progress bars are closed however it ends."""
+    try:
+        return job()
+    finally:
+        for hook in runner.hooks:
+            if isinstance(hook, ProgressBar):
+                hook.close()

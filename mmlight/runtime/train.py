@@ -1,0 +1,120 @@
+"""Training of detection and segmentation configs alike, on mmengine's Runner."""
+
+import logging
+import os
+
+from mmengine.config import Config, ConfigDict
+from mmengine.device import utils as device_utils
+from mmengine.logging import print_log
+from mmengine.runner import Runner
+
+from mmlight.data.check import check_config_data
+from mmlight.errors import InputError
+from mmlight.runtime import checkpoint as ckpt
+from mmlight.runtime.device import use_device
+from mmlight.runtime.run import RunOptions, add_hooks, build_runner, plain_model, prepare, run
+
+
+def train(
+    config: str | os.PathLike | Config,
+    options: RunOptions = RunOptions(),
+    amp: bool = False,
+    auto_scale_lr: bool = False,
+    resume: str | os.PathLike | None = None,
+    epochs: int | None = None,
+    seed: int | None = None,
+) -> Runner:
+    """Train a config as mmdet's and mmseg's ``tools/train.py`` do, after checking all that can be checked first.
+
+    Args:
+        config: path, name of a shipped config, or a loaded config.
+        options: where and on what it runs.
+        amp: mixed precision (needs a GPU).
+        auto_scale_lr: scale the learning rate to the batch size, by the config's ``auto_scale_lr``.
+        resume: checkpoint to continue from, or ``'auto'``: the latest complete one in ``work_dir``, if there is one.
+        epochs: number of epochs instead of the config's; schedules that count epochs are stretched with it.
+        seed: for weights, data order and augmentation; by default the config's, else random.
+
+    Returns:
+        The runner after training.
+
+    Raises:
+        InputError: the config, the data, the checkpoint or an argument cannot work.
+    """
+    cfg = prepare(config, options)
+    if epochs is not None:
+        set_epochs(cfg, epochs)
+    if auto_scale_lr:
+        if 'base_batch_size' not in (cfg.get('auto_scale_lr') or {}):
+            raise InputError('--auto-scale-lr: the config has no auto_scale_lr.base_batch_size to scale from')
+        cfg.auto_scale_lr.enable = True
+    if seed is not None:
+        cfg.randomness = ConfigDict(cfg.get('randomness') or {}, seed=seed)
+
+    with use_device(options.device, options.launcher):
+        if amp:
+            _enable_amp(cfg)
+        state = _enable_resume(cfg, resume)
+        resumes = state is not None
+        if not resumes and cfg.get('load_from'):
+            state = ckpt.load(cfg.load_from, 'load_from')
+        check_config_data(cfg, ('train_dataloader', 'val_dataloader'))
+        add_hooks(cfg)
+        runner = build_runner(cfg, 'train')
+        if state is not None:
+            # fine-tuning may change what a model ends in, such as its number of classes
+            report = ckpt.check_fits(plain_model(runner), state, cfg.load_from, complete=resumes)
+            if report:
+                print_log(report, logger='current', level=logging.WARNING)
+            del state
+        return run(runner, runner.train)
+
+
+def set_epochs(cfg: Config, epochs: int) -> None:
+    """Train for ``epochs`` epochs; schedules that count epochs are stretched in proportion."""
+    if epochs < 1:
+        raise InputError(f'--epochs {epochs}: at least 1 is needed')
+    before = (cfg.get('train_cfg') or {}).get('max_epochs')
+    if before is None:
+        raise InputError('--epochs: this config counts iterations; use --cfg-options train_cfg.max_iters=N')
+    cfg.train_cfg.max_epochs = epochs
+    cfg.train_cfg.val_interval = min(cfg.train_cfg.get('val_interval', 1), epochs)
+    schedulers = cfg.get('param_scheduler') or []
+    for scheduler in schedulers if isinstance(schedulers, (list, tuple)) else [schedulers]:
+        if not scheduler.get('by_epoch', True):
+            continue
+        for key in ('begin', 'end', 'T_max', 'step_size', 'total_iters'):
+            if isinstance(scheduler.get(key), int):
+                scheduler[key] = round(scheduler[key] * epochs / before) or (0 if key == 'begin' else 1)
+        if 'milestones' in scheduler:
+            scheduler.milestones = [round(m * epochs / before) for m in scheduler.milestones]
+
+
+def _enable_amp(cfg: Config) -> None:
+    kind = cfg.optim_wrapper.get('type', 'OptimWrapper')
+    if device_utils.get_device() == 'cpu':
+        raise InputError('--amp: mixed precision needs a GPU, this run is on the CPU')
+    if kind not in ('OptimWrapper', 'AmpOptimWrapper'):
+        raise InputError(f'--amp: works with optim_wrapper type OptimWrapper, the config has {kind}')
+    cfg.optim_wrapper.type = 'AmpOptimWrapper'
+    cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
+
+
+def _enable_resume(cfg: Config, resume: str | os.PathLike | None) -> dict | None:
+    """Set ``cfg.resume`` and ``cfg.load_from``; returns the checkpoint to resume from, if any."""
+    if resume is None and not cfg.get('resume'):
+        return None
+    path = ckpt.latest_checkpoint(cfg.work_dir) if resume in (None, 'auto') else resume
+    if path is None and resume is None and cfg.get('load_from'):
+        path = cfg.load_from
+    if path is None:
+        print_log(f'--resume: no checkpoint in {cfg.work_dir} yet, training starts from the beginning', 'current')
+        cfg.resume = False
+        return None
+    content = ckpt.load(path, '--resume')
+    ckpt.check_resumable(content, path)
+    cfg.resume, cfg.load_from = True, str(path)
+    seed = content['meta'].get('seed')
+    if seed is not None and (cfg.get('randomness') or {}).get('seed') is None:
+        cfg.randomness = ConfigDict(cfg.get('randomness') or {}, seed=seed)  # before the samplers are built
+    return content
