@@ -15,8 +15,8 @@ from mmengine.registry import MODELS
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from mmlight.measure.complexity import build
 from mmlight.runtime.config import load_config
+from mmlight.runtime.inference import build
 
 ROOT = Path(__file__).parents[1]
 RECIPES = yaml.safe_load((Path(__file__).parent / 'recipes.yml').read_text())
