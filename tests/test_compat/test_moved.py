@@ -9,12 +9,11 @@ from mmlight.compat.moved import MOVED, new_name
 
 SCRIPT = """
 import warnings
-warnings.simplefilter('error', DeprecationWarning)
 import mmlight
-try:
+with warnings.catch_warnings(record=True) as seen:
+    warnings.simplefilter('always')
     import mmlight.engine
-except DeprecationWarning as warning:
-    print(warning)
+print(*{str(one.message) for one in seen if 'mmlight.engine' in str(one.message)})
 warnings.simplefilter('ignore')
 from mmlight.engine.config import load_config
 from mmlight.datasets import coco_folder
