@@ -31,7 +31,7 @@ def load(path: str | os.PathLike, map_location: Any = 'cpu') -> Any:
         map_location: as for ``torch.load``.
 
     Raises:
-        InputError: the file is missing, is no checkpoint, is damaged, or wants to call something that is not allowed.
+        InputError: the file is missing, damaged or not a checkpoint, or wants to call something that is not allowed.
     """
     import torch
 

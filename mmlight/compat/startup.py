@@ -15,7 +15,7 @@ PTH = 'import _mmlight_startup\n'
 class _Waiting:
     @classmethod
     def find_spec(cls, fullname, path=None, target=None):
-        """Find nothing; at the first of the names import mmlight, whose absence is no error."""
+        """Find nothing; at the first of the names import mmlight, whose absence is not an error."""
         if fullname in ('mmengine', 'mmcv', 'mmdet', 'mmseg', 'mmlight'):
             sys.meta_path[:] = [finder for finder in sys.meta_path if finder is not cls]
             if fullname != 'mmlight':

@@ -84,7 +84,7 @@ def check_coco(
         Warnings: boxes without size, annotations of unknown images, and what ``level`` allows.
 
     Raises:
-        InputError: file or folder missing; not COCO; ids that occur twice; boxes of no use at all; classes that the
+        InputError: file or folder missing; not COCO; ids that occur twice; boxes none of which is usable; classes that the
             file lacks; by ``level``, boxes beyond their image, categories that the classes lack, and missing images.
     """
     if level not in LEVELS or (missing_images or level) not in LEVELS:
@@ -156,7 +156,7 @@ def _check_boxes(data: dict, where: str, level: str) -> list[str]:
     try:
         width, height = np.array([sizes.get(e['image_id'], (np.nan, np.nan)) for e in annotations], dtype=float).T
     except (TypeError, ValueError) as error:
-        raise InputError(f'{where}: width or height of an image is no number') from error
+        raise InputError(f'{where}: width or height of an image is not a number') from error
     orphan = np.isnan(width)
     flat = ~((w > 0) & (h > 0) & np.isfinite(x + y + w + h))
     outside = ~flat & ~orphan & ((x >= width) | (y >= height) | (x + w <= 0) | (y + h <= 0))
@@ -184,7 +184,7 @@ def _check_boxes(data: dict, where: str, level: str) -> list[str]:
 
 
 def _absent(names: list[str], folder: Path) -> list[str]:
-    """The names that are no files below ``folder``; one directory listing each instead of one look per file."""
+    """The names of which there is no file below ``folder``; one directory listing each instead of one look per file."""
     listed: dict[str, set[str]] = {}
     missing = []
     for name in names:

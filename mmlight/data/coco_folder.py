@@ -109,7 +109,7 @@ def read_coco(ann_file: str | Path, annotated: bool = True) -> dict:
     for key, fields in needed.items():
         entries = data.get(key)
         if not isinstance(entries, list):
-            what = 'missing' if key not in data else f'is no list but {type(entries).__name__}'
+            what = 'missing' if key not in data else f'is not a list but {type(entries).__name__}'
             raise InputError(f"annotation file {path}: not COCO detection: key '{key}' {what}")
         fields = set(fields)
         for index, entry in enumerate(entries):

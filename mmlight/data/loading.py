@@ -72,7 +72,7 @@ class LoadImage(LoadImageFromFile):
 
 @TRANSFORMS.register_module()
 class CheckLabels(BaseTransform):
-    """Stops at a label that is no class, of which a loss would only say that some index is out of range.
+    """Stops at a label outside the classes, of which a loss would only say that an index is out of range.
 
     Stands behind ``LoadAnnotations`` and, best, behind the crop; without a ``gt_seg_map`` it does nothing.
 

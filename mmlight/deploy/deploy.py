@@ -44,7 +44,7 @@ def switch_to_deploy(model: BaseModel, shape: Sequence[int] = (256, 256)) -> Bas
 def deployed(cfg: Config) -> None:
     """A change to a config for :func:`mmlight.runtime.test.evaluate`: its test runs on the network made ready."""
     if cfg.get('compile'):
-        raise InputError('--deploy: cannot go with `compile`, which has compiled the network as it was')
+        raise InputError('--deploy: cannot be combined with `compile`, which has compiled the network as it was')
     hook = ConfigDict(type='mmlight.DeployHook')
     with suppress(InputError):  # no fixed size: the hook's own
         hook.shape = [min(-(-side // 128) * 128, 512) for side in evaluated_shape(cfg)]

@@ -110,7 +110,9 @@ def export(
         liven(model, size)
     graph = make_graph(model, 'size' in dynamic, logits)
     if 'batch' in dynamic and getattr(graph, 'two_stage', False):
-        raise InputError(f'--dynamic batch: {type(model).__name__} cannot have it, its second stage takes one image')
+        raise InputError(
+            f'--dynamic batch: {type(model).__name__} cannot be exported with it, its second stage takes one image'
+        )
     description = describe(cfg, graph, meta, scale, size, dynamic, softened)
     description['weights'] = None if weights is None else str(weights)
     axes = [name for name in AXES if name in dynamic or (name != 'batch' and 'size' in dynamic)]
@@ -133,7 +135,7 @@ def make_graph(model: BaseModel, dynamic: bool = False, logits: bool = False) ->
     if hasattr(model, 'decode_head'):
         return SegmentorGraph(model, logits).eval()
     if logits:
-        raise InputError(f'--output logits: {type(model).__name__} is no segmentor')
+        raise InputError(f'--output logits: {type(model).__name__} is not a segmentor')
     return DetectorGraph(model, dynamic).eval()
 
 

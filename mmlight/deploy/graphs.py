@@ -90,16 +90,16 @@ class DetectorGraph(nn.Module):
 
         self.two_stage = isinstance(model, TwoStageDetector)
         if not self.two_stage and not isinstance(model, SingleStageDetector):
-            raise InputError(f'{type(model).__name__}: cannot be exported; known are one- and two-stage detectors')
+            raise InputError(f'{type(model).__name__}: cannot be exported; only one- and two-stage detectors can')
         dense = model.rpn_head if self.two_stage else model.bbox_head
         # a subclass that decodes in its own way has another layout of predictions
         if not isinstance(dense, AnchorHead) or _overrides(dense, AnchorHead, 'predict_by_feat'):
-            raise InputError(f'{type(dense).__name__}: cannot be exported; known are heads with anchors')
+            raise InputError(f'{type(dense).__name__}: cannot be exported; only heads with anchors can')
         _check_coder(dense)
         if self.two_stage:
             if type(model.roi_head) is not StandardRoIHead or model.roi_head.with_mask:
                 what = 'masks' if getattr(model.roi_head, 'with_mask', False) else type(model.roi_head).__name__
-                raise InputError(f'roi_head: {what} cannot be exported; known is StandardRoIHead with boxes alone')
+                raise InputError(f'roi_head: {what} cannot be exported; only StandardRoIHead without masks can')
             _check_coder(model.roi_head.bbox_head)
         self.normalize = Normalize(model.data_preprocessor)
         self.model = model
@@ -193,7 +193,7 @@ def _decode(coder: nn.Module, boxes: Tensor, deltas: Tensor, border: Tensor) -> 
 def _check_coder(head: nn.Module) -> None:
     coder = type(head.bbox_coder).__name__
     if coder != 'DeltaXYWHBBoxCoder':
-        raise InputError(f'{type(head).__name__}: bbox_coder {coder} cannot be exported; known is DeltaXYWHBBoxCoder')
+        raise InputError(f'{type(head).__name__}: bbox_coder {coder} cannot be exported; only DeltaXYWHBBoxCoder can')
 
 
 def _overrides(head: nn.Module, base: type, name: str) -> bool:

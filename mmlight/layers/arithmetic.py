@@ -59,14 +59,14 @@ def decode(record: Tensor) -> dict[str, Any]:
     """The reverse of :func:`encode`.
 
     Raises:
-        InputError: if the record is none.
+        InputError: if the record is invalid.
     """
     try:
         found = json.loads(bytes(record.tolist()))
     except (ValueError, TypeError, AttributeError):
         found = None
     if not isinstance(found, dict):
-        raise InputError(f'{KEY!r} in the weights is no record of an arithmetic')
+        raise InputError(f'{KEY!r} in the weights is not a valid record of padding and eps')
     return found
 
 

@@ -28,7 +28,7 @@ from mmlight.measure.operators import needs_no_count, record_mmcv_operators
 from mmlight.runtime.inference import has_module, inference, network_and_shape
 
 TRAINING_ONLY = ('auxiliary_head',)
-"""Children that mmseg's segmentors have for the loss only; they are no part of the network that is measured."""
+"""Children that mmseg's segmentors have for the loss only; they are not part of the network that is measured."""
 
 BAGS = (torch.ops.aten._embedding_bag, torch.ops.aten._embedding_bag_forward_only)
 """Weighted sums of rows, without a formula in torch; mmlight's operators resample RoI features by them."""
@@ -57,7 +57,7 @@ class Complexity:
         sampling_macs: multiply-adds spent on resampling RoI features by matrix products and weighted sums.
         rois: number of proposals that the second stage was run with, 0 if there is none.
         training_only: parameters of the heads that only the loss uses (not in ``parameters``).
-        not_counted: name -> calls of the operators that have no formula and are no element-wise, shape,
+        not_counted: name -> calls of the operators that have no formula and are not element-wise, shape,
             normalisation, pooling or sampling operation. The total lacks their multiply-adds.
     """
 

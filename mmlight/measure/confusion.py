@@ -136,7 +136,7 @@ def plot(
     import matplotlib.pyplot as plt
 
     if color_theme not in plt.colormaps():
-        raise InputError(f'--color-theme {color_theme}: no colour map of matplotlib, such as plasma, viridis, Blues')
+        raise InputError(f'--color-theme {color_theme}: not a matplotlib colour map such as plasma, viridis, Blues')
     sums = matrix.sum(axis=1, keepdims=True)
     share = np.divide(100.0 * matrix, sums, out=np.full(matrix.shape, np.nan), where=sums > 0)
     side = min(max(4.5, 0.55 * len(names) + 2), 24)

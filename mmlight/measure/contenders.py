@@ -21,7 +21,7 @@ def parse(contender: str) -> tuple[Path, tuple[int, int] | None]:
     these libraries ship.
 
     Raises:
-        InputError: there is no such config, or the size is none.
+        InputError: there is no such config, or the size is invalid.
     """
     name, at, size = contender.rpartition('@') if '@' in contender else (contender, '', '')
     if at and not re.fullmatch(r'[1-9]\d*(x[1-9]\d*)?', size):

@@ -159,7 +159,7 @@ def _yaml(path: Path) -> dict:
     except OSError as error:
         raise InputError(f'{path}: cannot be read ({error.strerror})') from error
     except yaml.YAMLError as error:
-        raise InputError(f'{path}: no valid YAML ({" ".join(str(error).split())})') from error
+        raise InputError(f'{path}: not valid YAML ({" ".join(str(error).split())})') from error
 
 
 def _counted(entry: Entry, shape: tuple[int, int] | None) -> Entry:

@@ -58,7 +58,7 @@ def effective_fields(
             running ones.
 
     Raises:
-        InputError: for a size that is no multiple of 32 and of the cell, and for less than one sample.
+        InputError: for a size that is not a multiple of 32 and of the cell, and for less than one sample.
     """
     if min(samples, cell) < 1:
         raise InputError(f'samples and cell: must be at least 1, got {samples} and {cell}')

@@ -68,13 +68,13 @@ FACTS = ('parameters', 'macs', 'latency')
 
 
 def check_positive(name: str, value: object) -> None:
-    """Refuse what is no number above 0."""
+    """Refuse anything but a number above 0."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
         raise InputError(f'{name} must be a number above 0, got {value!r}')
 
 
 def check_shape(name: str, shape: object) -> None:
-    """Refuse what is no height and width."""
+    """Refuse anything but a height and a width."""
     pair = isinstance(shape, (list, tuple)) and len(shape) == 2
     if not pair or any(not isinstance(side, int) or side < 1 for side in shape):
         raise InputError(f'{name} must be height and width in pixels, got {shape!r}')
@@ -137,7 +137,7 @@ class ProxyTraining:
         timeout: Seconds after which a training counts as failed.
 
     Raises:
-        InputError: for a fact that there is none, a limit or target that is not positive, more than one target, and
+        InputError: for an unknown fact, a limit or target that is not positive, more than one target, and
             facts without a ``shape``.
     """
 

@@ -47,7 +47,7 @@ class ProgressBar(Hook):
     """Shows epoch, step, loss and time left on the terminal; log lines scroll above it, log files know nothing of it.
 
     Args:
-        force: draw also where standard error is no terminal.
+        force: draw even if standard error is not a terminal.
     """
 
     priority = 'LOWEST'

@@ -124,6 +124,6 @@ def check_choices(name: str, choices: Sequence[Sequence[int]]) -> tuple[tuple[in
         wrong = any(not isinstance(blocks, int) or blocks < 1 for blocks in stage)
         if not stage or wrong or list(stage) != sorted(set(stage)):
             raise InputError(
-                f'{name}: choices of stage {number} must be positive integers, ascending, none twice, got {stage}'
+                f'{name}: choices of stage {number} must be ascending positive integers without repeats, got {stage}'
             )
     return found

@@ -32,7 +32,7 @@ COLOURS = {
 
 
 SHAPES = {'bottleneck': 's', 'residual': 'D', 'mbconv': 'h'}
-"""Blocks that are no circles, as matplotlib's markers; rectangles and diamonds as in arXiv 1912.05027, Fig. 4."""
+"""Matplotlib markers of the blocks that are not circles; as in arXiv 1912.05027, Fig. 4."""
 
 RADIUS = 0.27
 BENDS = (0.0, 0.1, -0.1, 0.15, -0.15, 0.2, -0.2, 0.25, -0.25, 0.35, -0.35, 0.45, -0.45)

@@ -141,7 +141,7 @@ class FeatureGraph:
 
 
 def needed(nodes: Sequence[Node], num_inputs: int, outputs: Iterable[int]) -> set[int]:
-    """As :meth:`FeatureGraph.needed`, for nodes that are no graph yet."""
+    """As :meth:`FeatureGraph.needed`, for nodes that do not form a graph yet."""
     found = set(outputs)
     for index in range(num_inputs + len(nodes) - 1, num_inputs - 1, -1):
         if index in found:

@@ -41,7 +41,7 @@ class ScalePermuted:
         stem_kind: Kind of the stem's blocks.
 
     Raises:
-        InputError: for a stem that is none, and blocks of wrong types, naming the block.
+        InputError: for an invalid stem or a block of the wrong type, which is named.
     """
 
     stem: tuple[int, ...]
@@ -71,7 +71,7 @@ class ScalePermuted:
             prune: Leave out blocks that nothing reads even then, also at the stem's end; without, they are an error.
 
         Raises:
-            InputError: for a table that is none: naming the block, and the rule that it breaks.
+            InputError: for an invalid table, naming the block and the rule that it breaks.
         """
         count = len(self.stem)
         kinds = [self.stem_kind] * count + [block.kind for block in self.blocks]
@@ -234,7 +234,7 @@ FISH_ORDER = (2, 2, 3, 3, 4, 4, 4, 5, 4, 4, 3, 2, 3, 4, 5, 6, 7)
 
 def fixed_order(levels: tuple[int, ...]) -> ScalePermuted:
     """R0-SP53's blocks in a given order. Connections are chosen here: each block reads the one before it and the latest
-    earlier one of its own level; where these are the same or there is none, the one before that.
+    earlier one of its own level; if these are the same block or there is no other of its level, the one before that.
 
     Args:
         levels: Levels of all blocks; the first two are the stem.

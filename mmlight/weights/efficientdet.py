@@ -157,7 +157,7 @@ def _layout(weights: Mapping[str, Tensor]) -> str:
         raise InputError(f'no EfficientDet weights in a known layout: found {first}; known are effdet and yaed')
     if layout == 'effdet' and 'fpn.cell.0.fnode.0.after_combine.conv.conv_pw.bias' not in weights:
         raise InputError(
-            'effdet layout without biases before the norms: a model that is no tf_efficientdet_*; those pad '
+            'effdet layout without biases before the norms: not a tf_efficientdet_* model; such models pad '
             'symmetrically, and with the padding of mmlight (TensorFlow SAME) they would give other results'
         )
     return layout
@@ -196,7 +196,7 @@ def _model(layout: str, weights: Mapping[str, Tensor], model: str | None) -> tup
         _, missing, unknown = found[closest]
         lists = ((missing, 'missing'), (unknown, 'unknown'))
         text = '; '.join(f'{len(k)} keys are {what}, the first {", ".join(k[:3])}' for k, what in lists if k)
-        raise InputError(f'{layout} layout, but the keys are of no EfficientDet; the closest is {closest}: {text}')
+        raise InputError(f'{layout} layout, but the keys fit no EfficientDet; the closest is {closest}: {text}')
     width = len(weights[WIDTH[layout]])
     fitting = [name for name in keys if EFFICIENTDETS[name].width == width]
     if not fitting:

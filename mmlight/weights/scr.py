@@ -21,7 +21,7 @@ def fill(state_dict: Mapping[str, Tensor], stage_blocks: Sequence[int]) -> dict[
         stage_blocks: Blocks of each stage of the network that is to be filled.
 
     Raises:
-        InputError: for weights that are of no such network.
+        InputError: for weights of another network.
     """
     weights = {name.removeprefix('backbone.'): tensor for name, tensor in state_dict.items()}
     have: dict[int, dict[int, dict[str, Tensor]]] = {}
@@ -29,7 +29,7 @@ def fill(state_dict: Mapping[str, Tensor], stage_blocks: Sequence[int]) -> dict[
         if found := BLOCK.fullmatch(name):
             have.setdefault(int(found[1]), {}).setdefault(int(found[2]), {})[found[3]] = tensor
     if 'conv1.weight' not in weights or sorted(have) != [1, 2, 3, 4] or any(len(stage) < 2 for stage in have.values()):
-        raise InputError(f'these are no weights of a ResNet: they have {", ".join(list(weights)[:3])}, ...')
+        raise InputError(f'not the weights of a ResNet: they have {", ".join(list(weights)[:3])}, ...')
     result = {name: tensor.clone() for name, tensor in weights.items() if name.startswith(('conv1.', 'bn1.'))}
     for stage, count in enumerate(stage_blocks, 1):
         last = max(have[stage])

@@ -136,7 +136,7 @@ def convert(weights: Mapping[str, Tensor], arch: str | None = None) -> tuple[dic
             return {**{f'{prefix}{key}': value for key, value in found.items()}, **others}, name, layout
         problems[name] = problem
     reasons = '; '.join(f'{name}: {problem}' for name, problem in problems.items())
-    raise InputError(f'weights of no known SpineNet ({reasons})')
+    raise InputError(f'not the weights of a known SpineNet ({reasons})')
 
 
 def _collect(

@@ -79,7 +79,7 @@ def test_filled_network_with_fewer_blocks():
     assert torch.equal(found['layer4.6.conv2.weight'], source.layer4[2].conv2.weight)
     assert found['layer4.6.bn3.weight'].abs().sum() == 0
     assert found['layer4.2.bn3.weight'].abs().sum() > 0
-    with pytest.raises(InputError, match=r'these are no weights of a ResNet: they have x, \.\.\.'):
+    with pytest.raises(InputError, match=r'not the weights of a ResNet: they have x, \.\.\.'):
         fill({'x': torch.zeros(1)}, (1, 1, 1, 1))
 
 

@@ -115,7 +115,7 @@ def test_what_is_missing_is_named(tmp_path):
 @pytest.mark.parametrize(
     ('changes', 'message'),
     [
-        ({'images': None}, "key 'images' is no list but NoneType"),
+        ({'images': None}, "key 'images' is not a list but NoneType"),
         ({'annotations': [{'id': 1, 'image_id': 0}]}, r"annotations\[0\] lacks 'bbox', 'category_id'"),
         ({'images': [{'id': 1, 'file_name': 'a'}]}, r"images\[0\] lacks 'height', 'width'"),
         ({'categories': ['cat']}, r"categories\[0\] lacks 'id', 'name'"),

@@ -217,9 +217,12 @@ def test_an_operator_without_onnx_form_is_named_with_its_module(tmp_path):
     [
         (dict(opset=16), '--opset 16: allowed are 17 to 20'),
         (dict(dynamic=['depth']), '--dynamic depth: allowed are batch and size'),
-        (dict(dynamic=['batch']), '--dynamic batch: FasterRCNN cannot have it, its second stage takes one image'),
+        (
+            dict(dynamic=['batch']),
+            '--dynamic batch: FasterRCNN cannot be exported with it, its second stage takes one image',
+        ),
         (dict(shape=[0]), r'--shape \[0\]: must be one or two positive integers'),
-        (dict(logits=True), '--output logits: FasterRCNN is no segmentor'),
+        (dict(logits=True), '--output logits: FasterRCNN is not a segmentor'),
         (dict(weights='gone.pth'), 'gone.pth: no such file'),
         (dict(cfg_options={'model.roi_head.bbox_head.num_classes': 6}), '7 classes in its metainfo, 6 in its model'),
         (dict(cfg_options={'model.test_cfg.rpn.nms.type': 'nms_match'}), r'test_cfg.rpn.nms: .* cannot be exported'),

@@ -74,7 +74,7 @@ def test_bad_input(index):
     with pytest.raises(InputError, match=rf"metafile.yml: {NAME}: `FLOPs` is '262M'"):
         list_models(index=index)
     metafile.write_text('Models: [')
-    with pytest.raises(InputError, match=r'metafile.yml: no valid YAML'):
+    with pytest.raises(InputError, match=r'metafile.yml: not valid YAML'):
         list_models(index=index)
     metafile.write_text('Models: [{Config: x.py}]')
     with pytest.raises(InputError, match=r'metafile.yml: every entry .* needs a `Name`'):

@@ -2,7 +2,7 @@
 
 python tools/model_converters/resnet_to_scr.py torchvision://resnet50 checkpoints/scr-resnet50.pth --arch scr-resnet50
 
-Added blocks start as the identity. This is no substitute for ImageNet training of the new network, as the paper does.
+Added blocks start as the identity. This does not replace ImageNet training of the new network, as the paper does.
 """
 
 import mmlight  # isort: skip

@@ -37,7 +37,7 @@ class Backbone(BaseModule):
     ):
         super().__init__(init_cfg)
         if not isinstance(out_indices, Sequence) or any(type(index) is not int for index in out_indices):
-            raise InputError(f'{type(self).__name__}: out_indices must be integers in a row, got {out_indices!r}')
+            raise InputError(f'{type(self).__name__}: out_indices must be a sequence of integers, got {out_indices!r}')
         self.out_indices = tuple(out_indices)
         self.frozen_stages = frozen_stages
         self.norm_eval = norm_eval

@@ -126,7 +126,7 @@ class NASNet(Backbone):
         init_cfg: mmengine's initialisation config.
 
     Raises:
-        InputError: for a table that is none, and numbers below 1.
+        InputError: for an invalid table and for numbers below 1.
     """
 
     def __init__(

@@ -185,7 +185,7 @@ class SpineResample(nn.Module):
 
 
 def check_rate(name: str, rate: float) -> None:
-    """Raise if ``drop_path_rate`` is no probability below 1."""
+    """Raise unless ``drop_path_rate`` is a probability below 1."""
     if type(rate) not in (int, float) or not 0 <= rate < 1:
         raise InputError(f'{name}: drop_path_rate must be a number from 0 to below 1, got {rate!r}')
 
@@ -219,7 +219,7 @@ class SpineNet(Backbone):
         init_cfg: mmengine's initialisation config.
 
     Raises:
-        InputError: for an unknown ``arch``, a table that is none, a level that the table does not give, a width of no
+        InputError: for an unknown ``arch``, an invalid table, a level that the table does not give, a width of no
             channel, or a value of another type.
     """
 

@@ -38,7 +38,7 @@ class EfficientDetHead(AnchorHead):
         kwargs: Those of mmdet's ``AnchorHead``.
 
     Raises:
-        InputError: for counts that are no positive integers, and from ``forward``, if the number of levels is not that
+        InputError: for counts that are not positive integers, and from ``forward``, if the number of levels is not that
             of the anchor generator, or other channels come in.
     """
 

@@ -29,7 +29,7 @@ def find_supernet(model: nn.Module) -> nn.Module:
     """The supernet in a detector.
 
     Raises:
-        InputError: its backbone is none.
+        InputError: its backbone is not a supernet.
     """
     backbone = getattr(model, 'backbone', None)
     if not hasattr(backbone, 'set_path'):

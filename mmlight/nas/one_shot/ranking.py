@@ -63,7 +63,7 @@ class StandAlone:
         log = TrialLog(search / 'search.jsonl')
         header = log.events[0]
         if header.get('search') != 'StageSearchLoop':
-            raise InputError(f'WORK_DIR {search}: holds a {header.get("search")}, needed is a stage search')
+            raise InputError(f'WORK_DIR {search}: holds a {header.get("search")}, not a stage search')
         self.supernet = {tuple(event['path']): event['score'] for event in log.of('done') if not event['draw']}
         self.found: Path = tuple(json.loads((search / 'best.json').read_text())['path'])
         self.space = StageSpace(header['choices'], header['budget'], header['weights'], header['tolerance'])
