@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from mmlight.measure.benchmark import BEGIN, END, fill
 from mmlight.measure.complexity import Complexity, measure
 from mmlight.runtime.inference import inference, network_and_shape
 from mmlight.measure.contenders import parse, results
@@ -41,8 +42,6 @@ BASELINES = (
     'mmdet::yolof/yolof_r50-c5_8xb8-1x_coco.py@800x1280',
 )
 """Detectors of mmdet 3.3.0 to compare light ones with: ten light ones, eight of Light-Head R-CNN's weight."""
-
-BEGIN, END = '<!-- begin table -->', '<!-- end table -->'
 
 
 @dataclass(frozen=True)
@@ -133,18 +132,3 @@ def markdown(rows: Sequence[Row], on: dict[str, Any]) -> str:
         if row.published:
             sources.setdefault(row.published.source, []).append(row.name)
     return '\n'.join(lines + [f'* {source}: {", ".join(names)}' for source, names in sources.items()])
-
-
-def fill(page: Path, text: str) -> None:
-    """Replace what stands between the two marks of a page.
-
-    Raises:
-        InputError: there is no such page, or it lacks the marks.
-    """
-    if not page.is_file():
-        raise InputError(f'{page}: no such file')
-    before, begin, rest = page.read_text(encoding='utf-8').partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise InputError(f'{page}: lacks the lines {BEGIN} and {END}')
-    page.write_text(f'{before}{begin}\n{text}\n{end}{after}', encoding='utf-8')

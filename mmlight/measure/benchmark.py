@@ -294,3 +294,21 @@ def _table(rows: Sequence[Row], plan: Plan, threads: int, batch: int) -> list[st
 
 def _cell(parts: dict[str, Latency], wanted: Sequence[str]) -> str:
     return ' / '.join(str(parts[part]) if part in parts else '-' for part in wanted)
+
+
+BEGIN, END = '<!-- begin table -->', '<!-- end table -->'
+
+
+def fill(page: Path, text: str) -> None:
+    """Replace what stands between the two marks of a page.
+
+    Raises:
+        InputError: there is no such page, or it lacks the marks.
+    """
+    if not page.is_file():
+        raise InputError(f'{page}: no such file')
+    before, begin, rest = page.read_text(encoding='utf-8').partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise InputError(f'{page}: lacks the lines {BEGIN} and {END}')
+    page.write_text(f'{before}{begin}\n{text}\n{end}{after}', encoding='utf-8')

@@ -149,7 +149,7 @@ def test_what_cannot_be_deployed(trained, tmp_path, capsys):
     assert capsys.readouterr().err == 'error: --deploy: an exported file has its norms folded already\n'
     cfg = load_config(project() / 'det.py')
     cfg.compile = True
-    with pytest.raises(InputError, match='--deploy: cannot go with `compile`'):
+    with pytest.raises(InputError, match='--deploy: cannot be combined with `compile`'):
         evaluate(cfg, latest_checkpoint(trained / 'det'), RunOptions(tmp_path), changes=[deployed])
 
 

@@ -13,8 +13,7 @@ import argparse
 import json
 from pathlib import Path
 
-from mmlight.measure.benchmark import Plan, benchmark, environment, markdown
-from benchmarks.detector_comparison import fill
+from mmlight.measure.benchmark import Plan, benchmark, environment, fill, markdown
 from mmlight.deploy.folding import PARTS, VARIANTS
 from mmlight.arguments import Parser
 from mmlight.runtime.device import use_device
