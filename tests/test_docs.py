@@ -25,7 +25,7 @@ def test_nothing_is_left_to_fill_in(page):
 
 @every_page
 def test_commands_name_files_that_exist(page):
-    named = re.findall(r'\b(?:tools|configs|tests)/[\w./-]+\.(?:py|sh)\b', page.read_text())
+    named = re.findall(r'\b(?:tools|configs|tests|mmlight|docs)/[\w./-]+\.(?:py|sh)\b', page.read_text())
     assert [name for name in named if not (ROOT / name).exists()] == []
 
 
