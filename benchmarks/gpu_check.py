@@ -79,6 +79,7 @@ class Case:
 
 def operators() -> dict[str, Callable]:
     """Name -> function of a :class:`Case` that calls the operator; returns a tensor or several."""
+    import torch
     from mmcv import ops
 
     return {
@@ -93,8 +94,59 @@ def operators() -> dict[str, Callable]:
         'roi_align avg': lambda c: ops.roi_align(c.leaf(2, 8, 32, 40), c.rois(60, 2, 300), 7, 1 / 8, 0, 'avg', True),
         'roi_align max': lambda c: ops.roi_align(c.leaf(2, 8, 32, 40), c.rois(60, 2, 300), 7, 1 / 8, 2, 'max', True),
         'roi_pool': lambda c: ops.roi_pool(c.leaf(2, 8, 32, 40), c.rois(60, 2, 300), 7, 1 / 8),
+        'deform_conv2d': lambda c: ops.deform_conv2d(
+            c.leaf(2, 16, 24, 30), c.leaf(2, 18, 24, 30), c.leaf(8, 16, 3, 3), 1, 1
+        ),
+        'modulated_deform_conv2d': lambda c: ops.modulated_deform_conv2d(
+            c.leaf(2, 16, 24, 30),
+            c.leaf(2, 36, 24, 30),
+            c.leaf(2, 18, 24, 30),
+            c.leaf(8, 8, 3, 3),
+            c.leaf(8),
+            1,
+            1,
+            1,
+            2,
+            2,
+        ),
+        'deform_roi_pool': lambda c: ops.deform_roi_pool(
+            c.leaf(2, 8, 32, 40), c.rois(60, 2, 150), c.leaf(60, 2, 7, 7), (7, 7), 1 / 8, 2, 0.1
+        ),
+        'ms_deform_attn': _attention,
+        'masked_conv2d': lambda c: ops.masked_conv2d(
+            c.normal(1, 8, 20, 30), c.normal(1, 20, 30) > 0, c.normal(8, 8, 3, 3), c.normal(8), 1
+        ),
+        'carafe': lambda c: ops.carafe(c.leaf(2, 16, 20, 20), c.leaf(2, 25, 40, 40), 5, 1, 2),
+        'psa_mask': lambda c: ops.PSAMask('collect', (15, 15))(c.leaf(2, 225, 12, 12)),
+        'softmax_focal_loss': lambda c: ops.softmax_focal_loss(
+            c.leaf(500, 20), c.labels(500, 20), 2.0, 0.25, None, 'sum'
+        ),
+        'bbox_overlaps': lambda c: ops.bbox_overlaps(c.boxes(300), c.boxes(500)),
+        'nms_rotated': lambda c: ops.nms_rotated(_rotated(c, 300), c.uniform(300), 0.3),
+        'box_iou_rotated': lambda c: ops.box_iou_rotated(_rotated(c, 100), _rotated(c, 200)),
+        'roi_align_rotated': lambda c: ops.roi_align_rotated(
+            c.leaf(2, 8, 32, 40), torch.cat([c.labels(60, 2)[:, None].float(), _rotated(c, 60)], 1), 7, 1 / 8, 2
+        ),
         'sigmoid_focal_loss': lambda c: ops.sigmoid_focal_loss(c.leaf(500, 20), c.labels(500, 21), 2.0, 0.25),
     }
+
+
+def _attention(case: Case):
+    import torch
+    from mmcv.ops.multi_scale_deform_attn import MultiScaleDeformableAttnFunction, multi_scale_deformable_attn_pytorch
+
+    shapes, starts = torch.tensor([[20, 16], [10, 8]]).to(case.device), torch.tensor([0, 320]).to(case.device)
+    case.leaves.append(at := case.uniform(2, 50, 4, 2, 4, 2).requires_grad_())
+    value, weights = case.leaf(2, 400, 4, 8), case.leaf(2, 50, 4, 2, 4)
+    if case.device == 'cpu':
+        return multi_scale_deformable_attn_pytorch(value, shapes, at, weights)
+    return MultiScaleDeformableAttnFunction.apply(value, shapes, starts, at, weights, 64)
+
+
+def _rotated(case: Case, count: int):
+    import torch
+
+    return torch.cat([case.uniform(count, 2, high=200), 5 + case.uniform(count, 2, high=60), case.normal(count, 1)], 1)
 
 
 def _dets(case: Case, count: int):

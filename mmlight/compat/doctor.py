@@ -187,7 +187,7 @@ def _operators(findings: _Findings) -> None:
 
     findings.row('native', 'none')
     findings.row('fallback', ', '.join(sorted(name for name in OPERATORS if not name.startswith('get_'))))
-    findings.row('missing', f'{len(extension.missing)} (deformable convolutions, CARAFE, rotated boxes, ...)')
+    findings.row('missing', f'{len(extension.missing)} (points and voxels, border and prroi pooling, ...)')
 
 
 def _startup(findings: _Findings) -> None:

@@ -1,4 +1,4 @@
-"""Sigmoid focal loss (arXiv 1708.02002, Eq. 5) per element, and its gradient."""
+"""Focal loss (arXiv 1708.02002, Eq. 5), sigmoid per element and softmax per sample, and the gradients."""
 
 from __future__ import annotations
 
@@ -48,3 +48,29 @@ def _prepare(input: Tensor, target: Tensor, weight: Tensor) -> tuple[Tensor, Ten
         with_background = torch.cat([weight.to(logits.dtype), weight.new_ones(1, dtype=logits.dtype)])
         factor = with_background[target.clamp(max=weight.numel())][:, None]
     return logits.sigmoid(), target[:, None] == classes, factor
+
+
+def softmax_focal_loss_forward(
+    softmax: Tensor, target: Tensor, weight: Tensor, output: Tensor, *, gamma: float, alpha: float
+) -> None:
+    """Fill ``output`` (N,); ``softmax`` (N, C) are probabilities, a negative target costs nothing."""
+    p, factor = _chosen(softmax, target, weight)
+    output.copy_(-alpha * (1 - p) ** gamma * p.clamp(min=_TINY).log() * factor)
+
+
+def softmax_focal_loss_backward(
+    softmax: Tensor, target: Tensor, weight: Tensor, buffer: Tensor, grad_input: Tensor, *, gamma: float, alpha: float
+) -> None:
+    """Fill ``grad_input`` (N, C) with the derivative by the logits."""
+    p, factor = _chosen(softmax, target, weight)
+    slope = alpha * (gamma * (1 - p) ** (gamma - 1) * p * p.clamp(min=_TINY).log() - (1 - p) ** gamma) * factor
+    positive = target[:, None] == torch.arange(softmax.size(1), device=softmax.device)
+    grad_input.copy_(slope[:, None] * (positive.to(p.dtype) - softmax))
+
+
+def _chosen(softmax: Tensor, target: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Probability of each sample's class, and the sample's weight."""
+    label = target.clamp(min=0)
+    p = softmax.gather(1, label[:, None])[:, 0]
+    p = p if p.dtype == torch.float64 else p.float()
+    return p, (target >= 0) * (weight[label] if weight.numel() else 1)

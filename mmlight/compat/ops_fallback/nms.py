@@ -121,6 +121,17 @@ def nms_match(dets: Tensor, iou_threshold: float) -> list[list[int]]:
     return groups
 
 
+def bbox_overlaps(a: Tensor, b: Tensor, ious: Tensor, *, mode: int, aligned: bool, offset: int) -> None:
+    """Fill ``ious``: (A, B), or (A,) of pairs, with the IoU (mode 0) or the share of ``a`` (mode 1) of boxes."""
+    first, second = _columns(_in_float(a), offset), _columns(_in_float(b), offset)
+    first, second = (first, second) if aligned else (first[:, :, None], second[:, None])
+    low = torch.maximum(first[:2], second[:2])
+    width, height = (torch.minimum(first[2:4], second[2:4]) - low + offset).clamp(min=0)
+    common = width * height
+    union = first[4] + second[4] - common if mode == 0 else first[4].expand_as(common)
+    ious.copy_(common / union.clamp(min=offset))
+
+
 def _in_float(boxes: Tensor) -> Tensor:
     return boxes if boxes.dtype in (torch.float32, torch.float64) else boxes.float()
 

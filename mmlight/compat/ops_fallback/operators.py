@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 
-from mmlight.compat.ops_fallback.focal_loss import sigmoid_focal_loss_backward, sigmoid_focal_loss_forward
-from mmlight.compat.ops_fallback.nms import nms, nms_match, softnms
-from mmlight.compat.ops_fallback.roi_align import roi_align_backward, roi_align_forward
-from mmlight.compat.ops_fallback.roi_pool import roi_pool_backward, roi_pool_forward
+from mmlight.compat.ops_fallback import deformable, focal_loss, masks, nms, roi_align, roi_pool, rotated
 
 
 def get_compiler_version() -> str:
@@ -18,19 +16,13 @@ def get_compiling_cuda_version() -> str:
     return 'not compiled (mmlight)'
 
 
+# Every public function of these modules has the name of the operator that it stands for.
 OPERATORS: dict[str, Callable] = {
-    function.__name__: function
-    for function in (
-        nms,
-        softnms,
-        nms_match,
-        roi_align_forward,
-        roi_align_backward,
-        roi_pool_forward,
-        roi_pool_backward,
-        sigmoid_focal_loss_forward,
-        sigmoid_focal_loss_backward,
-        get_compiler_version,
-        get_compiling_cuda_version,
-    )
+    name: function
+    for module in (nms, roi_align, roi_pool, focal_loss, deformable, masks, rotated)
+    for name, function in vars(module).items()
+    if inspect.isfunction(function)
+    and not name.startswith(('_', 'corners_of'))
+    and function.__module__ == module.__name__
 }
+OPERATORS.update(get_compiler_version=get_compiler_version, get_compiling_cuda_version=get_compiling_cuda_version)
