@@ -49,6 +49,13 @@ def test_iterating_a_batch_in_the_main_process_does_not_need_its_length_twice():
     assert sampler.number == 3
 
 
+def test_batches_are_skipped_once():
+    sampler = SeededBatchSampler(BatchSampler(SequentialSampler(range(10)), 4, drop_last=False), (0, 0, 0))
+    sampler.skip = 2
+    assert [batch.indices for batch in sampler] == [[8, 9]]
+    assert [batch.indices for batch in sampler] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+
+
 def test_streams_of_the_key_are_distinct():
     seen = set()
     for key in ((0, 1, 0, 5), (1, 1, 0, 5), (0, 1, 1, 5), (0, 1, 0, 6)):
