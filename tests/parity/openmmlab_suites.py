@@ -3,7 +3,7 @@
     python tests/parity/openmmlab_suites.py SOURCES [--suites mmcv mmdet] [--out docs/parity.md]
 
 SOURCES has one folder a library, each a checkout of its sources: ``mmcv`` 2.1.0, ``mmdet`` 3.3.0, ``mmseg`` 1.2.2,
-``mmengine`` 0.10.7; nothing of them is part of this project. Each folder of tests runs in a process of its own, which may
+``mmengine`` 0.10.7; nothing of them is part of this project. Each folder of tests runs in a process of its own: it may
 crash or hang alone. ``<SOURCES>/parity.json`` keeps results: a run adds to it, ``--only-report`` runs nothing.
 """
 

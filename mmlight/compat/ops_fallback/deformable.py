@@ -33,7 +33,8 @@ def _convolve(input: Tensor, offset: Tensor, weight: Tensor, mask: Tensor | None
     offset = offset.reshape(n * deform_groups, taps, 2, height, width)
     y, x = ((offset[:, :, axis] + places[axis]).flatten(1) for axis in (0, 1))
     columns = sample(input.reshape(n * deform_groups, -1, *input.shape[2:]), y, x)
-    columns = columns.view(n * deform_groups, -1, taps, height * width)
+    # a pixel before the first there is nothing, not even a derivative
+    columns = (columns * ((y > -1) & (x > -1))[:, None]).view(n * deform_groups, -1, taps, height * width)
     if mask is not None:
         columns = columns * mask.reshape(n * deform_groups, 1, taps, -1)
     columns = columns.reshape(n, groups, channels // groups * taps, -1)
