@@ -20,6 +20,7 @@ from mmlight.compat import (
     op_check,
     ops_fallback,
     packages,
+    soft_nms,
     ssd_head,
     timm,
 )
@@ -38,6 +39,7 @@ WALLS: tuple[Wall, ...] = tuple(
         cpu_amp,
         mmcv_version,
         ssd_head,
+        soft_nms,
         timm,
     )
     for wall in module.WALLS

@@ -89,13 +89,12 @@ def _iou(corners: Callable[[Tensor], Tensor]) -> Callable[..., None]:
     return iou
 
 
-def _suppress(boxes: Tensor, corners: Tensor, order: Tensor, threshold: float, labels: Tensor | None) -> Tensor:
-    """Indices of the boxes, best first, that no better one of the same label overlaps by the threshold or more."""
+def _suppress(corners: Tensor, order: Tensor, threshold: float) -> Tensor:
+    """Indices of the boxes, best first, that no better one overlaps by the threshold or more."""
     kept = []
 
     def hits(one: Tensor, other: Tensor) -> Tensor:
-        found = _matrix(corners[one], corners[other]) >= threshold
-        return found if labels is None else found & (labels[one][:, None] == labels[other])
+        return _matrix(corners[one], corners[other]) >= threshold
 
     while order.numel():
         head, rest = order[:_BLOCK], order[_BLOCK:]
@@ -111,15 +110,15 @@ def _suppress(boxes: Tensor, corners: Tensor, order: Tensor, threshold: float, l
 def nms_rotated(
     dets: Tensor, scores: Tensor, order: Tensor, sorted_: Tensor, labels: Tensor, threshold: float, multi_label: bool
 ) -> Tensor:
-    """Indices (K,) of the kept ones of ``dets`` (N, 5, or 6 with the label), best first."""
-    return _suppress(dets, corners_of_rotated(dets), order, threshold, dets[:, 5] if multi_label else None)
+    """Indices (K,) of the kept ones of ``dets`` (N, 5, or 6 with the label, which mmcv's operator ignores too)."""
+    return _suppress(corners_of_rotated(dets), order, threshold)
 
 
 def nms_quadri(
     dets: Tensor, scores: Tensor, order: Tensor, sorted_: Tensor, threshold: float, multi_label: bool
 ) -> Tensor:
-    """Indices (K,) of the kept ones of ``dets`` (N, 8, or 9 with the label), best first."""
-    return _suppress(dets, corners_of_quadri(dets), order, threshold, dets[:, 8] if multi_label else None)
+    """Indices (K,) of the kept ones of ``dets`` (N, 8, or 9 with the label, which mmcv's operator ignores too)."""
+    return _suppress(corners_of_quadri(dets), order, threshold)
 
 
 box_iou_rotated, box_iou_quadri = _iou(corners_of_rotated), _iou(corners_of_quadri)
