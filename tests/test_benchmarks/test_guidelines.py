@@ -1,4 +1,4 @@
-"""The guidelines' formulas and experiments: figures of the paper's tables (thundernet.md §2.1) and brute force."""
+"""The guidelines: formulas and experiments against arXiv 1807.11164, Tables 1 to 4, and brute force."""
 
 import math
 

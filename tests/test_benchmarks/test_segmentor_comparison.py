@@ -28,7 +28,7 @@ def test_published():
 
 
 def test_mmseg_s_bisenet():
-    """13,275,539 parameters without the auxiliary heads (realtime_segmentation.md, section 6)."""
+    """13,275,539 parameters without the auxiliary heads (configs/bisenet/README.md)."""
     with torch.device('meta'):
         assert measure(build(load_config(find(BASELINES[0]))), (64, 128)).parameters == 13_275_539
 

@@ -49,7 +49,7 @@ def test_measuring_adds_columns_and_changes_no_published_figure(index):
     (entry,) = list_models(NAME, measure=True, index=index)
     assert entry.macs == 262_000_000
     assert entry.counted['shape'] == [320, 320]
-    assert entry.counted['parameters'] == 1_147_774  # thundernet.md §6
+    assert entry.counted['parameters'] == 1_147_774  # configs/thundernet/README.md
     assert entry.counted['macs'] / 1e6 == pytest.approx(260.9, rel=1e-3)
     assert 'MACs (counted)' in table([entry])
     assert json.loads(to_json([entry]))[0]['counted'] == entry.counted

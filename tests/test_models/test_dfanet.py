@@ -1,4 +1,4 @@
-"""DFANet against arXiv 1904.02216 and the counts that follow from its tables (realtime_segmentation.md, section 6)."""
+"""DFANet against arXiv 1904.02216 and the counts that follow from its tables (configs/dfanet/README.md)."""
 
 from itertools import pairwise
 

@@ -1,4 +1,4 @@
-"""EfficientDet against the figures of arXiv 1911.09070 and the counts of efficientdet.md 6."""
+"""EfficientDet against the figures of arXiv 1911.09070 and docs/specs/efficientdet.md."""
 
 import copy
 from pathlib import Path
@@ -266,7 +266,7 @@ def test_initial_predictions():
 
 
 def test_one_lateral_for_each_edge():
-    """C4 and C5 have two laterals each, C3 one, P6 one of its own (efficientdet.md 5.2)."""
+    """C4 and C5 have two laterals each, C3 one, P6 one of its own (docs/specs/efficientdet.md)."""
     laterals = [name for name, _ in BiFPN().named_modules() if name.endswith('lateral')]
     assert laterals == ['extra_lateral'] + [
         f'cells.0.nodes.{node}.edges.{edge}.lateral' for node, edge in ((1, 0), (2, 0), (3, 0), (4, 0), (5, 0))

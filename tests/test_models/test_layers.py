@@ -1,4 +1,4 @@
-"""Resampling, merges and the executor of feature graphs against the tables of efficientdet.md 6.4."""
+"""Resampling, merges and the executor of feature graphs against docs/specs/efficientdet.md, "Arithmetic"."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""NAS-FPN against the figures of arXiv 1904.07392 (efficientdet.md 6.6) and mmdet's own implementation."""
+"""NAS-FPN against the figures of arXiv 1904.07392 (docs/specs/efficientdet.md) and mmdet's own implementation."""
 
 import pytest
 import torch
@@ -22,7 +22,7 @@ def count(module):
 
 
 # stacks @ channels, side: parameters in M, MACs in G. Paper and TPU zoo; what is published for 7 stacks only was
-# computed for 1, 3 and 5 on an independent build (efficientdet.md 6.6).
+# computed for 1, 3 and 5 on an independent build (docs/specs/efficientdet.md).
 @pytest.mark.parametrize(
     ('channels', 'stacks', 'side', 'parameters', 'macs'),
     [

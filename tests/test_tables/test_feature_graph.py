@@ -27,7 +27,7 @@ TOP_DOWN = [(7, [4]), (6, [3, 5]), (5, [2, 6]), (4, [1, 7]), (3, [0, 8])]
 
 
 def test_bifpn():
-    """The node table of efficientdet.md 2.4 (google/automl)."""
+    """docs/specs/efficientdet.md, "Graphs" (google/automl)."""
     nodes = [(6, [3, 4]), (5, [2, 5]), (4, [1, 6]), (3, [0, 7]),
              (4, [1, 7, 8]), (5, [2, 6, 9]), (6, [3, 5, 10]), (7, [4, 11])]  # fmt: skip
     assert wiring(bifpn()) == nodes
@@ -38,7 +38,7 @@ def test_bifpn():
 
 
 def test_fpn_and_pafpn():
-    """The node lists of efficientdet.md 2.9."""
+    """docs/specs/efficientdet.md, "Graphs"."""
     assert wiring(fpn()) == TOP_DOWN
     bottom_up = [(3, [9]), (4, [8, 10]), (5, [7, 11]), (6, [6, 12]), (7, [5, 13])]
     assert wiring(pafpn()) == TOP_DOWN + bottom_up
@@ -50,7 +50,7 @@ def test_fully_connected():
 
 
 def test_nas_fpn():
-    """The cells of efficientdet.md 2.9, with the addends of the leftover rule."""
+    """docs/specs/efficientdet.md, "Graphs", with the addends of the leftover rule."""
     sums, attention = 'sum', 'attention'
     cells = [
         (4, attention, (1, 3), ()),
@@ -165,6 +165,34 @@ def test_the_graph_that_is_broken_below_is_a_graph():
 def test_what_is_wrong_is_named(content, message):
     with pytest.raises(InputError, match=message):
         FeatureGraph.from_dict(content)
+
+
+@pytest.mark.parametrize('inputs', [(-1,), ('3',), (3, 4.0), ()])
+def test_levels_that_come_in(inputs):
+    with pytest.raises(InputError, match='inputs must be one or more levels'):
+        FeatureGraph(inputs, (Node(3, (0,)),), (1,))
+    assert FeatureGraph((0,), (Node(0, (0,)),), (1,)).output_levels == (0,)
+
+
+@pytest.mark.parametrize('merge', MERGES)
+def test_least_inputs(merge):
+    """A weighted sum of one map is a map; attention is between two."""
+    least = 2 if merge.startswith('attention') else 1
+    assert FeatureGraph((3, 3), (Node(3, (0, 1)[:least], merge),), (2,))
+    with pytest.raises(InputError, match=f'needs at least {least} '):
+        FeatureGraph((3, 3), (Node(3, (0, 1)[: least - 1], merge),), (2,))
+
+
+def test_needed():
+    """Of GOOD, whose node 4 reads input 0 and node 3, which reads inputs 1 and 2; the last node reads both nodes."""
+    graph = FeatureGraph.from_dict(GOOD)
+    assert graph.needed([4]) == {0, 1, 2, 3, 4}
+    assert graph.needed([3]) == {1, 2, 3}
+    assert graph.needed([5]) == {0, 1, 2, 3, 4, 5}
+
+
+def test_a_graph_is_a_value():
+    assert len({bifpn(), bifpn(), pafpn()}) == 2
 
 
 def test_lists_are_as_good_as_tuples():

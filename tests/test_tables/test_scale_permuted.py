@@ -1,5 +1,6 @@
 """Tables of scale-permuted networks against arXiv 1912.05027 (docs/specs/spinenet.md)."""
 
+import re
 from collections import Counter
 from dataclasses import replace
 
@@ -66,6 +67,17 @@ def test_block_counts(name):
     stem, permuted = BLOCK_COUNTS[name]
     assert Counter(PUBLISHED[name].stem) == stem
     assert Counter(block.level for block in PUBLISHED[name].blocks) == permuted
+
+
+@pytest.mark.parametrize('name', [name for name in BLOCK_COUNTS if name.startswith('R')])
+def test_the_family_permutes_the_blocks_of_resnet_50(name):
+    """R[N]-SP[M]: N and M convolutions, the first one and the classifier among the N, of bottlenecks of three; one of
+    the three blocks of level 5 became one of level 6 and one of level 7 (docs/specs/spinenet.md)."""
+    stem, permuted = BLOCK_COUNTS[name]
+    n, m = map(int, re.findall(r'\d+', name))
+    assert 3 * sum(permuted.values()) == (m if n else m - 8)  # R0 has its stem counted in M
+    assert n in (0, 3 * sum(stem.values()) + 2)
+    assert Counter(stem) + Counter(permuted) == {2: 3, 3: 4, 4: 6, 5: 2, 6: 1, 7: 1}
 
 
 def test_layers():
