@@ -126,6 +126,22 @@ def test_entropy_and_scoring_with_masks():
     assert sorted(choices[0].tolist()) == [0, 1, 2]
 
 
+def test_temperature_and_tanh(double):
+    """Of the first decision: logits over the temperature; logits within plus and minus `tanh`, in the same order."""
+
+    def first(**options):
+        torch.manual_seed(0)
+        network = ControllerNetwork(Tiny(), hidden=7, init=4.0, **options)
+        return network(3, torch.tensor([[0, 0, 0], [1, 0, 0], [2, 0, 0]]))[1][:, 0].detach()
+
+    plain = first()
+    assert float(plain.max() - plain.min()) > 2
+    torch.testing.assert_close(first(temperature=2.0), (plain / 2).log_softmax(0))
+    bounded = first(tanh=0.5)
+    assert float(bounded.max() - bounded.min()) <= 1
+    assert bounded.argsort().tolist() == plain.argsort().tolist()
+
+
 @pytest.mark.parametrize('name', ['random', 'evolution', 'controller', 'reinforce', 'tpe', 'nsga'])
 def test_state_continues_bit_for_bit(name):
     space = PlainSpace(6, 4, permutation=False)
@@ -152,6 +168,25 @@ def test_state_continues_bit_for_bit(name):
     assert [step(first, generation) for generation in range(3)] == expected[:3]
     second.load_state_dict(first.state_dict())
     assert [step(second, generation) for generation in (3, 4)] == expected[3:]
+
+
+def test_the_oldest_dies_and_the_best_of_a_tournament_is_the_parent():
+    """Regularized evolution (arXiv 1802.01548): age, not reward, ends a life; a child differs in one decision."""
+    sampler = RegularizedEvolution(PlainSpace(6, 4), population=3, tournament=3)
+    best, young = (0,) * 6, (3,) * 6
+    sampler.tell([best, (1,) * 6, (2,) * 6], [0.9, 0.1, 0.2])
+    assert {sum(a != b for a, b in zip(child, best, strict=True)) for child in sampler.ask(20, 0)} == {1}
+    sampler.tell([young], [0.5])
+    assert {sum(a != b for a, b in zip(child, young, strict=True)) for child in sampler.ask(20, 1)} == {1}
+
+
+def test_the_first_population_is_random():
+    sampler = RegularizedEvolution(PlainSpace(6, 4), population=8, tournament=2)
+    sampler.tell([(0,) * 6] * 2, [1.0, 1.0])
+    batch = sampler.ask(8, 0)
+    distances = [sum(map(bool, child)) for child in batch]
+    assert min(distances[:6]) > 1
+    assert distances[6:] == [1, 1]
 
 
 def test_mutation_of_a_permutation_swaps():
