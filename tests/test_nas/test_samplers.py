@@ -78,6 +78,18 @@ def test_constant_reward_teaches_nothing():
     assert all(torch.equal(value, before[name]) for name, value in sampler.network.state_dict().items())
 
 
+def test_settings_of_the_controller():
+    """NASNet's where it names them, else those chosen here (docs/specs/search.md, "Controller")."""
+    sampler = RNNController(Tiny())
+    assert sampler.network.cell.hidden_size == 100
+    largest = max(float(p.detach().abs().max()) for p in sampler.network.parameters())
+    assert 0.099 < largest <= 0.1
+    assert (sampler.entropy_weight, sampler.decay) == (1e-5, 0.95)
+    assert (sampler.algorithm, sampler.baseline, sampler.ratio) == ('ppo', 'batch', 'decision')
+    assert (sampler.clip, sampler.epochs) == (0.2, 4)
+    assert sampler.optimizer.defaults['lr'] == 3.5e-3
+
+
 @pytest.mark.parametrize('algorithm', ['ppo', 'reinforce'])
 def test_entropy_is_rewarded(algorithm):
     """With equal rewards only the entropy is left of the objective: it rises, as it would not without its weight."""
@@ -136,6 +148,7 @@ def test_temperature_and_tanh(double):
 
     plain = first()
     assert float(plain.max() - plain.min()) > 2
+    torch.testing.assert_close(first(temperature=1.0), plain)
     torch.testing.assert_close(first(temperature=2.0), (plain / 2).log_softmax(0))
     bounded = first(tanh=0.5)
     assert float(bounded.max() - bounded.min()) <= 1
