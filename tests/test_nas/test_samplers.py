@@ -200,6 +200,9 @@ def test_the_first_population_is_random():
     distances = [sum(map(bool, child)) for child in batch]
     assert min(distances[:6]) > 1
     assert distances[6:] == [1, 1]
+    assert len(RegularizedEvolution(PlainSpace(6, 4), population=2, tournament=1).ask(5, 0)) == 5  # nobody lives yet
+    default = RegularizedEvolution(PlainSpace(6, 4))
+    assert (default.population, default.tournament) == (50, 10)  # docs/specs/search.md
 
 
 def test_mutation_of_a_permutation_swaps():
