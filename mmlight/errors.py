@@ -16,6 +16,10 @@ class InputError(ValueError):
         super().__init__(message.rsplit('mmlight.errors.InputError: ', 1)[-1].rstrip())
 
 
+class MissingFileError(InputError, FileNotFoundError):
+    """Bad input, and what mmengine's callers expect of a file that is not there."""
+
+
 def exit_on_input_error(main: Callable[[], None]) -> None:
     """Run a script's ``main``; bad input ends it with one ``error:`` line on standard error and exit code 2."""
     try:

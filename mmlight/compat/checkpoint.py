@@ -16,7 +16,7 @@ from types import ModuleType
 from typing import Any
 
 from mmlight.compat.wall import Wall, rebind
-from mmlight.errors import InputError
+from mmlight.errors import InputError, MissingFileError
 
 TRUST = 'MMLIGHT_TRUST_CHECKPOINT'
 _HISTORY_METHODS = ('min', 'max', 'current', 'mean')
@@ -37,7 +37,7 @@ def load(path: str | os.PathLike, map_location: Any = 'cpu') -> Any:
 
     path = os.path.expanduser(os.fspath(path))
     if not os.path.isfile(path):
-        raise InputError(f'checkpoint {path}: no such file')
+        raise MissingFileError(f'checkpoint {path}: no such file')
     trusted = os.environ.get(TRUST, '') not in ('', '0')
     _allow()
     try:

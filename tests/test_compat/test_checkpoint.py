@@ -155,6 +155,7 @@ def test_what_is_no_checkpoint_gets_one_line_with_its_path(kind, tmp_path):
         path.write_bytes(content)
     with pytest.raises(InputError, match=r'model\.pth') as caught:
         load_checkpoint(Linear(), str(path))
+    assert isinstance(caught.value, FileNotFoundError) == (kind in ('missing', 'folder'))
     assert '\n' not in str(caught.value)
 
 

@@ -22,7 +22,12 @@ def _convolve(input: Tensor, offset: Tensor, weight: Tensor, mask: Tensor | None
         geometry: (stride, padding, dilation) as pairs, groups, deformable groups G.
     """
     stride, padding, dilation, groups, deform_groups = geometry
-    (n, channels), (height, width), taps = input.shape[:2], offset.shape[2:], weight[0, 0].numel()
+    (n, channels), taps = input.shape[:2], weight[0, 0].numel()
+    height, width = (
+        (input.size(2 + axis) + 2 * padding[axis] - dilation[axis] * (weight.size(2 + axis) - 1) - 1) // stride[axis]
+        + 1
+        for axis in (0, 1)
+    )
     places = []
     for axis, length in enumerate((height, width)):
         index = torch.arange(taps, device=input.device)
@@ -30,13 +35,15 @@ def _convolve(input: Tensor, offset: Tensor, weight: Tensor, mask: Tensor | None
         start = torch.arange(length, device=input.device) * stride[axis] - padding[axis]
         shape = (1, 1, -1) if axis else (1, -1, 1)
         places.append(tap[:, None, None] * dilation[axis] + start.view(shape))
-    offset = offset.reshape(n * deform_groups, taps, 2, height, width)
+    # The compiled operator reads larger maps, which mmdet's DyHead hands over, as if they had the output's size.
+    count = deform_groups * taps * height * width
+    offset = offset.flatten(1)[:, : 2 * count].reshape(n * deform_groups, taps, 2, height, width)
     y, x = ((offset[:, :, axis] + places[axis]).flatten(1) for axis in (0, 1))
     columns = sample(input.reshape(n * deform_groups, -1, *input.shape[2:]), y, x)
     # a pixel before the first there is nothing, not even a derivative
     columns = (columns * ((y > -1) & (x > -1))[:, None]).view(n * deform_groups, -1, taps, height * width)
     if mask is not None:
-        columns = columns * mask.reshape(n * deform_groups, 1, taps, -1)
+        columns = columns * mask.flatten(1)[:, :count].reshape(n * deform_groups, 1, taps, -1)
     columns = columns.reshape(n, groups, channels // groups * taps, -1)
     return (weight.reshape(groups, len(weight) // groups, -1) @ columns).view(n, -1, height, width)
 
@@ -108,7 +115,6 @@ def modulated_deform_conv_forward(
     **settings: int,
 ) -> None:
     """Fill ``output``; see :func:`_convolve`."""
-    _check(offset, output)
     values = map(in_float, (input, offset, weight, mask))
     output.copy_(_convolve(*values, _modulated(settings)))
     if with_bias:
