@@ -145,6 +145,17 @@ def test_weights_per_channel():
     assert result.flatten().tolist() == pytest.approx([1, 5], abs=1e-6)
 
 
+@pytest.mark.parametrize('levels', [(6, 4), (4, 6)])
+def test_attention_goes_by_the_levels(levels):
+    """The coarser input passes and gates the finer one, whichever comes first; of equal levels it is the first."""
+    features = torch.randn(2, 3, 4, 4), torch.randn(2, 3, 4, 4)
+    coarse, fine = features if levels[0] > levels[1] else features[::-1]
+    expected = coarse + fine * coarse.amax((2, 3), keepdim=True).sigmoid()
+    torch.testing.assert_close(build_merge('attention', levels, 3)(features), expected)
+    first = features[0] + features[1] * features[0].amax((2, 3), keepdim=True).sigmoid()
+    torch.testing.assert_close(build_merge('attention', (5, 5), 3)(features), first)
+
+
 def test_attention_of_mmdet():
     merge = build_merge('attention_mmdet', [6, 4], 1)
     coarse, fine = torch.randn(2, 3, 4, 4), torch.randn(2, 3, 4, 4)
