@@ -94,6 +94,7 @@ setup(
     install_requires=[line for line in requirements('runtime') if missing(line)],
     extras_require=extras,
     packages=find_packages(include=['mmlight', 'mmlight.*']),
+    package_data={'mmlight.weights': ['*.yml']},
     include_package_data=True,  # mmlight/.mim, see MANIFEST.in
     entry_points={'console_scripts': ['mmlight = mmlight.cli:main']},
     cmdclass={'build_py': BuildPy},

@@ -65,7 +65,9 @@ def make_parser() -> argparse.ArgumentParser:
     sub = command('predict', _predict, 'Draw what a model finds in images, and write it as JSON.')
     _add_config(sub)
     sub.add_argument('images', nargs='+', metavar='IMAGE', help='image file, folder or pattern')
-    sub.add_argument('--weights', help='checkpoint')
+    sub.add_argument(
+        '--weights', help="checkpoint, name of published weights, or 'initial' (default: published, if there are some)"
+    )
     sub.add_argument('--out', help='folder for pictures and predictions.json (default predictions/<config>)')
     sub.add_argument('--score-thr', type=float, default=0.3, help='leave out detections below it (default 0.3)')
     _add_device(sub)
@@ -80,10 +82,11 @@ def make_parser() -> argparse.ArgumentParser:
     )
     sub.add_argument('--epochs', type=int, help="number of epochs instead of the config's")
     sub.add_argument('--seed', type=int, help='seed for weights, data order and augmentation')
+    sub.add_argument('--weights', help="fine-tune: checkpoint, 'published', or the name of published weights")
 
     sub = command('test', _test, 'Evaluate a checkpoint or an exported file.')
     _add_config(sub)
-    sub.add_argument('checkpoint', nargs='?')
+    sub.add_argument('checkpoint', nargs='?', help="checkpoint, 'published', or the name of published weights")
     sub.add_argument('--onnx', metavar='FILE', help='evaluate this file of tools/deployment/export_onnx.py instead')
     _add_run_options(sub)
     sub.add_argument('--out', help='detection: .pkl for the predictions; segmentation: folder for label images')
@@ -104,6 +107,11 @@ def make_parser() -> argparse.ArgumentParser:
     sub.add_argument(
         '--shape', type=int, nargs='+', metavar='N', help='height and width (default: that of the test pipeline)'
     )
+
+    sub = command('weights', _weights, 'Show or fetch the weights that others have published.')
+    sub.add_argument('action', choices=('list', 'get'))
+    sub.add_argument('name', nargs='?', metavar='NAME', help="get: name in the list; list: pattern, such as '*lite*'")
+    sub.add_argument('--from', dest='source', metavar='FILE', help="get: take the publisher's file from here")
 
     sub = command('sample', _sample, 'Draw the built-in sample data set.')
     sub.add_argument('--out', metavar='DIR', required=True, help='folder to create')
@@ -169,7 +177,7 @@ def _predict(args: argparse.Namespace) -> int:
 def _train(args: argparse.Namespace) -> None:
     from mmlight.runtime.train import train
 
-    train(args.config, _options(args), args.amp, args.auto_scale_lr, args.resume, args.epochs, args.seed)
+    train(args.config, _options(args), args.amp, args.auto_scale_lr, args.resume, args.epochs, args.seed, args.weights)
 
 
 def _test(args: argparse.Namespace) -> None:
@@ -200,6 +208,18 @@ def _flops(args: argparse.Namespace) -> None:
     from mmlight.runtime.config import load_config
 
     print(complexity.measure(load_config(args.config, args.cfg_options), args.shape).table())
+
+
+def _weights(args: argparse.Namespace) -> None:
+    from mmlight.weights import catalogue, download
+
+    if args.action == 'list':
+        print(catalogue.table(args.name or '*'))
+        return
+    if args.name is None:
+        raise InputError('weights get: give a NAME; `mmlight weights list` shows them')
+    print(catalogue.find(args.name).credit())
+    print(download.get(args.name, args.source))
 
 
 def _sample(args: argparse.Namespace) -> None:

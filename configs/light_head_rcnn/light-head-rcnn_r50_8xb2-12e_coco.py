@@ -4,5 +4,7 @@ _base_ = [
     '../_base_/schedules/light_head_12e.py',
     '../_base_/default_runtime_det.py',
 ]
-model = dict(backbone=dict(depth=50, init_cfg=dict(checkpoint='torchvision://resnet50')))
+model = dict(
+    backbone=dict(depth=50, init_cfg=dict(checkpoint='https://download.pytorch.org/models/resnet50-0676ba61.pth'))
+)
 train_dataloader = dict(sampler=dict(_delete_=True, type='DefaultSampler', shuffle=True))

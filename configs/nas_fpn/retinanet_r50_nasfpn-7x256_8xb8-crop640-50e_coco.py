@@ -7,7 +7,9 @@ _base_ = [
 size = 640
 
 model = dict(
-    backbone=dict(init_cfg=dict(type='Pretrained', checkpoint='torchvision://resnet50')),
+    backbone=dict(
+        init_cfg=dict(type='Pretrained', checkpoint='https://download.pytorch.org/models/resnet50-0676ba61.pth')
+    ),
     data_preprocessor=dict(pad_size_divisor=size),
 )
 

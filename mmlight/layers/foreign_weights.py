@@ -119,6 +119,7 @@ def accept_foreign_weights(module: nn.Module, network: str, **dialect: str) -> N
     for name, value in dialect.items():
         if value not in DIALECTS[name]:
             raise InputError(f'{type(module).__name__}: {name} must be one of {DIALECTS[name]}, got {value!r}')
+    module.reads_layouts = True  # and refuses what it cannot read
     if dialect:
         module.register_buffer('dialect', _encode(dialect))
 
@@ -136,6 +137,28 @@ def accept_foreign_weights(module: nn.Module, network: str, **dialect: str) -> N
         state_dict.update({prefix + name: tensor for name, tensor in weights.items()})
 
     module._register_load_state_dict_pre_hook(adapt, with_module=True)
+
+
+def refuse_other_layouts(module: nn.Module) -> None:
+    """Refuse a file of which ``module``, loaded by itself, could take nothing: mmengine would only warn, and training
+    would start from nothing.
+
+    Raises:
+        InputError: later, by whatever loads such weights.
+    """
+
+    def check(module: nn.Module, state_dict: dict[str, Tensor], prefix: str, *_) -> None:
+        if prefix or not state_dict or getattr(module, 'reads_layouts', False):
+            return
+        own = module.state_dict()
+        if not any(name in own and own[name].shape == x.shape for name, x in state_dict.items() if x.dim()):
+            found, wanted = ', '.join(list(state_dict)[:2]), ', '.join(list(own)[:2])
+            raise InputError(
+                f'{type(module).__name__}: the file is of another network or layout, none of its {len(state_dict)} '
+                f'weights fits: found {found}, needed are {wanted}; tools/model_converters has converters'
+            )
+
+    module._register_load_state_dict_pre_hook(check, with_module=True)
 
 
 def _checked(

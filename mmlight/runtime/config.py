@@ -17,6 +17,7 @@ from mmengine.runner import Runner
 
 import mmlight
 from mmlight.errors import InputError
+from mmlight.weights.catalogue import for_config
 
 SUFFIXES = ('.py', '.json', '.yaml', '.yml')
 # What `Config` may hold besides the arguments of `Runner`: read by the tools, hooks or the runner's `cfg.get`.
@@ -55,8 +56,11 @@ def find_config(name_or_path: str | os.PathLike) -> Path:
         raise InputError(f'config {path}: is a folder, not a config file')
     shipped = shipped_configs()
     name = path.name.removesuffix('.py')  # not the stem: names have dots, as in x0.5
-    if name in shipped and path.parent == Path('.'):
-        return shipped[name]
+    if path.parent == Path('.'):
+        # `efficientdet_d0` is short for the config of the published weights of that name
+        short = [file for stem, file in shipped.items() if (entry := for_config(stem)) and entry.name == name]
+        if name in shipped or short:
+            return shipped.get(name) or short[0]
     siblings = [p.name for p in path.parent.glob('*') if p.suffix in SUFFIXES] if path.parent.is_dir() else []
     near = difflib.get_close_matches(path.name, siblings, n=2) + difflib.get_close_matches(path.stem, shipped, n=3)
     hint = f'; did you mean {" or ".join(dict.fromkeys(near))}?' if near else '; `mmlight list` shows the shipped ones'

@@ -2,6 +2,7 @@
 
 import logging
 import os
+from pathlib import Path
 
 from mmengine.config import Config
 from mmengine.device import get_device
@@ -10,11 +11,38 @@ from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import DATASETS, MODELS
 from torch import nn
 
+from mmlight.errors import InputError
 from mmlight.runtime import checkpoint as ckpt
 from mmlight.runtime.config import explain, innermost
 from mmlight.runtime.strides import check_strides
+from mmlight.weights.catalogue import catalogue, for_config
+from mmlight.weights.download import get
 
-NO_WEIGHTS = 'no --weights: the model has its initial weights, its predictions mean nothing'
+NO_WEIGHTS = 'no trained weights: the model has its initial weights, its predictions mean nothing'
+
+
+def published_weights(cfg: Config, weights: str | os.PathLike | None) -> str | os.PathLike | None:
+    """The file that ``weights`` means: a path, ``published`` (the catalogue's for this config) or a catalogue's name.
+
+    The config gets the settings that published weights need; whose they are is logged.
+
+    Raises:
+        InputError: nothing is published for this config, or the file cannot be had.
+    """
+    name = Path(cfg.filename or '').name.removesuffix('.py')
+    if weights is None or (str(weights) != 'published' and str(weights) not in catalogue()):
+        return weights
+    entry = for_config(name) if str(weights) == 'published' else catalogue()[str(weights)]
+    if entry is None:
+        raise InputError(
+            f'--weights published: the catalogue has none for the config {name}; see `mmlight weights list`'
+        )
+    if entry.use != 'model':
+        raise InputError(f'--weights {weights}: these are of a backbone, for an init_cfg')
+    file = get(entry.name)
+    cfg.merge_from_dict(dict(entry.settings))
+    print_log(f'weights of {entry.credit()}', 'current')
+    return file
 
 
 def build_model(cfg: Config, weights: str | os.PathLike | None) -> tuple[nn.Module, dict]:
@@ -46,6 +74,9 @@ def build_model(cfg: Config, weights: str | os.PathLike | None) -> tuple[nn.Modu
 def dataset_meta(cfg: Config) -> dict:
     """``classes`` and ``palette`` by the config alone: its ``metainfo``, else those of its data set's class."""
     dataset = innermost((cfg.get('test_dataloader') or {}).get('dataset') or {})
-    kind = DATASETS.get(dataset['type']) if dataset.get('type') else None
+    kind = dataset.get('type')
+    if isinstance(kind, str):
+        # a name without a package is of the config's scope, which `get` does not follow by itself
+        kind = DATASETS.get(kind if '.' in kind else f'{cfg.get("default_scope") or "mmengine"}.{kind}')
     meta = {**(getattr(kind, 'METAINFO', None) or {}), **(dataset.get('metainfo') or {})}
     return {str(key).lower(): value for key, value in meta.items()}

@@ -20,8 +20,9 @@ from mmlight.data import LoadImage
 from mmlight.errors import InputError
 from mmlight.runtime.config import innermost, load_config, one_line
 from mmlight.runtime.device import use_device
-from mmlight.runtime.model import build_model
+from mmlight.runtime.model import build_model, published_weights
 from mmlight.runtime.progress import track
+from mmlight.weights.catalogue import for_config
 
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.ppm')
 
@@ -63,7 +64,8 @@ def predict(
     Args:
         config: path, name of a shipped config, or a loaded config.
         images: files, folders (all images directly in them) and patterns.
-        weights: checkpoint; without one the model's initial weights are used, with a warning.
+        weights: checkpoint, or a name in the catalogue of published weights; by default the published ones for this
+            config. Where there are none, and with ``'initial'``, the model has its initial weights, with a warning.
         score_thr: detections below this score are neither drawn nor written.
         device: ``cpu``, ``cuda`` or ``cuda:N``; by default a GPU if there is one.
 
@@ -73,6 +75,9 @@ def predict(
     if not 0 <= score_thr <= 1:
         raise InputError(f'--score-thr {score_thr}: allowed is 0 to 1')
     cfg = config if isinstance(config, Config) else load_config(config, cfg_options)
+    if weights is None and for_config(Path(cfg.filename or '').name.removesuffix('.py')):
+        weights = 'published'
+    weights = published_weights(cfg, None if weights == 'initial' else weights)
     files = find_images([images] if isinstance(images, (str, os.PathLike)) else images)
     folder = Path(out) if out is not None else Path('predictions') / Path(cfg.filename or 'config').stem
     try:

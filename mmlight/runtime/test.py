@@ -12,6 +12,7 @@ from mmlight.errors import InputError
 from mmlight.runtime import checkpoint as ckpt
 from mmlight.runtime.device import use_device
 from mmlight.runtime.drawing import Drawing, enable_drawing, enable_out
+from mmlight.runtime.model import published_weights
 from mmlight.runtime.run import RunOptions, add_hooks, build_runner, plain_model, prepare, run
 from mmlight.runtime.tta import enable_tta
 
@@ -29,7 +30,8 @@ def evaluate(
 
     Args:
         config: path, name of a shipped config, or a loaded config.
-        checkpoint: file, or None where one of ``changes`` brings a model with its weights.
+        checkpoint: file, ``'published'``, a name in the catalogue of published weights, or None where one of
+            ``changes`` brings a model with its weights.
         options: where and on what it runs.
         out: detection: ``*.pkl`` for all predictions; segmentation: folder for the predicted label images.
         drawing: pictures of the predictions.
@@ -46,6 +48,7 @@ def evaluate(
     if checkpoint is None and not changes:
         raise InputError('checkpoint: give either a checkpoint or --onnx FILE')
     cfg = prepare(config, options)
+    checkpoint = published_weights(cfg, checkpoint)
     content = None if checkpoint is None else ckpt.load(checkpoint)
     cfg.load_from, cfg.resume = checkpoint and str(checkpoint), False
     if drawing.show or drawing.show_dir:

@@ -12,6 +12,7 @@ from mmlight.data.check import check_config_data
 from mmlight.errors import InputError
 from mmlight.runtime import checkpoint as ckpt
 from mmlight.runtime.device import use_device
+from mmlight.runtime.model import published_weights
 from mmlight.runtime.run import RunOptions, add_hooks, build_runner, plain_model, prepare, run
 
 
@@ -23,6 +24,7 @@ def train(
     resume: str | os.PathLike | None = None,
     epochs: int | None = None,
     seed: int | None = None,
+    weights: str | os.PathLike | None = None,
 ) -> Runner:
     """Train a config as mmdet's and mmseg's ``tools/train.py`` do, after checking all that can be checked first.
 
@@ -34,6 +36,7 @@ def train(
         resume: checkpoint to continue from, or ``'auto'``: the latest complete one in ``work_dir``, if there is one.
         epochs: number of epochs instead of the config's; schedules that count epochs are stretched with it.
         seed: for weights, data order and augmentation; by default the config's, else random.
+        weights: to start from instead of the config's ``load_from``: file, ``'published'``, or a name in the catalogue.
 
     Returns:
         The runner after training.
@@ -42,6 +45,8 @@ def train(
         InputError: the config, the data, the checkpoint or an argument cannot work.
     """
     cfg = prepare(config, options)
+    if weights is not None:
+        cfg.load_from = str(published_weights(cfg, weights))
     if epochs is not None:
         set_epochs(cfg, epochs)
     if auto_scale_lr:

@@ -3,6 +3,7 @@
 from mmdet.models.backbones import ResNet
 from mmdet.models.backbones.resnet import BasicBlock
 
+from mmlight.layers.foreign_weights import refuse_other_layouts
 from mmlight.registry import MODELS
 
 
@@ -19,3 +20,4 @@ class ResNet10(ResNet):
 
     def __init__(self, **kwargs):
         super().__init__(10, **kwargs)
+        refuse_other_layouts(self)

@@ -5,6 +5,7 @@ from typing import Any
 from mmdet.models.backbones import ResNet
 
 from mmlight.layers.arithmetic import PADDINGS, conv_cfg_of, declare_arithmetic, max_pool
+from mmlight.layers.foreign_weights import refuse_other_layouts
 from mmlight.registry import MODELS
 
 
@@ -26,3 +27,4 @@ class TFResNet(ResNet):
         super().__init__(depth, conv_cfg=conv_cfg_of('TFResNet', padding, tuple(PADDINGS)), **kwargs)
         self.maxpool = max_pool(padding)
         declare_arithmetic(self, padding=padding)
+        refuse_other_layouts(self)

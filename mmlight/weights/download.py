@@ -1,0 +1,168 @@
+"""Files of the catalogue: fetched once, checked, converted once, and kept in torch's cache."""
+
+import hashlib
+import http.client
+import os
+import shutil
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from mmlight.compat import checkpoint
+from mmlight.errors import InputError
+from mmlight.weights import efficientdet, efficientnet_lite
+from mmlight.weights.catalogue import Published, find
+
+CHUNK = 1 << 18
+
+
+def _effdet(state: dict[str, Tensor], model: str) -> dict[str, Tensor]:
+    return efficientdet.convert(state, model)[0]
+
+
+def _lite(state: dict[str, Tensor], **_: object) -> dict[str, Tensor]:
+    return efficientnet_lite.convert(state)[0]
+
+
+CONVERTERS: dict[str, Callable[..., dict[str, Tensor]]] = {'effdet': _effdet, 'efficientnet_lite': _lite}
+
+
+def cache_dir() -> Path:
+    """``$TORCH_HOME/hub/checkpoints``, where mmengine and torch look for the same files."""
+    return Path(torch.hub.get_dir()) / 'checkpoints'
+
+
+def get(name: str, source: str | os.PathLike | None = None) -> Path:
+    """The file with the weights of an entry, ready for a config: downloaded and converted if they are not yet.
+
+    Args:
+        name: in the catalogue.
+        source: the publisher's file, brought by other means; it is copied into the cache.
+
+    Raises:
+        InputError: an unknown name, weights that cannot be used, a file whose checksum or names do not fit, no
+            network, no room.
+    """
+    entry = find(name)
+    if entry.use == 'none':
+        raise InputError(f'weights {name}: cannot be used: {entry.reason}')
+    original = cache_dir() / entry.url.rsplit('/', 1)[1]
+    if entry.use == 'package' and source is None and not original.is_file():
+        raise InputError(f'weights {name}: {entry.reason}, then `mmlight weights get {name} --from FILE`')
+    try:
+        original.parent.mkdir(parents=True, exist_ok=True)
+        if source is not None:
+            _take(entry, Path(source), original)
+        elif not original.is_file():
+            download(entry, original)
+    except OSError as error:
+        raise InputError(f'weights {name}: cannot be kept in {original.parent} ({error.strerror or error})') from error
+    if entry.converter is None:
+        return original
+    converted = original.with_suffix('.mmlight.pth')
+    if not converted.is_file() or converted.stat().st_mtime < original.stat().st_mtime:
+        _convert(entry, original, converted)
+    return converted
+
+
+def download(entry: Published, target: Path) -> None:
+    """Fetch the file to ``target``, which appears only when it is complete and its checksum is right.
+
+    What a cut connection leaves stands beside it as ``*.part`` and is continued the next time. A proxy is taken from
+    ``HTTPS_PROXY`` and its like.
+    """
+    part = target.with_name(target.name + '.part')
+    have = part.stat().st_size if part.is_file() else 0
+    request = urllib.request.Request(entry.url, headers={'Range': f'bytes={have}-'} if have else {})
+    manual = f'fetch it by other means, then `mmlight weights get {entry.name} --from FILE`'
+    try:
+        # a new opener each time: the shared one keeps the proxies of its first use
+        with urllib.request.build_opener().open(request, timeout=30) as answer:
+            resumed = answer.status == 206
+            total = int(answer.headers.get('Content-Length') or 0) + (have if resumed else 0)
+            _receive(answer, part, 'ab' if resumed else 'wb', total, entry.name)
+        if total and part.stat().st_size != total:
+            raise http.client.IncompleteRead(b'', total - part.stat().st_size)
+    except urllib.error.HTTPError as error:
+        if error.code == 416:  # nothing is left to fetch, or the file on the server is another one
+            part.unlink(missing_ok=True)
+            raise InputError(f'weights {entry.name}: {entry.url} is shorter than what was kept; try again') from error
+        raise InputError(f'weights {entry.name}: {entry.url} answers {error.code} {error.reason}; {manual}') from error
+    except urllib.error.URLError as error:
+        raise InputError(f'weights {entry.name}: {entry.url} cannot be reached ({error.reason}); {manual}') from error
+    except (http.client.HTTPException, TimeoutError, ConnectionError) as error:
+        kept = part.stat().st_size if part.is_file() else 0
+        raise InputError(
+            f'weights {entry.name}: {entry.url} broke off, {kept} bytes are kept for the next try; {manual}'
+        ) from error
+    try:
+        _check(entry, part)
+    except InputError:
+        part.unlink()
+        raise
+    os.replace(part, target)
+
+
+def _receive(answer: http.client.HTTPResponse, part: Path, mode: str, total: int, name: str) -> None:
+    free = shutil.disk_usage(part.parent).free
+    if total and free < total:
+        raise InputError(f'weights {name}: {total} bytes, but {part.parent} has room for {free}')
+    shown = -1
+    with open(part, mode) as file:
+        while chunk := answer.read(CHUNK):
+            file.write(chunk)
+            percent = 100 * file.tell() // total if total else -1
+            if percent != shown and sys.stderr.isatty():
+                print(f'\r{name}: {percent} % of {total / 1e6:.1f} MB', end='', file=sys.stderr)
+                shown = percent
+    if shown >= 0:
+        print(file=sys.stderr)
+
+
+def _take(entry: Published, source: Path, target: Path) -> None:
+    if not source.is_file():
+        raise InputError(f'--from {source}: no such file')
+    _check(entry, source)
+    part = target.with_name(f'{target.name}.{os.getpid()}.copy')
+    try:
+        shutil.copyfile(source, part)
+        os.replace(part, target)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _check(entry: Published, file: Path) -> None:
+    digest = hashlib.sha256()
+    with open(file, 'rb') as stream:
+        while chunk := stream.read(CHUNK):
+            digest.update(chunk)
+    found = digest.hexdigest()
+    if not found.startswith(entry.sha256):
+        raise InputError(
+            f'weights {entry.name}: {file} has SHA-256 {found[:16]}…, the published file {entry.sha256[:16]}…; '
+            'it is damaged or another file, and not used'
+        )
+
+
+def _convert(entry: Published, original: Path, target: Path) -> None:
+    content = checkpoint.load(original)
+    state = content.get('state_dict', content) if isinstance(content, dict) else {}
+    try:
+        weights = CONVERTERS[entry.converter](state, **entry.arguments)
+    except InputError as error:
+        raise InputError(f'weights {entry.name}: {original}: {error}') from None
+    keys = ('name', 'url', 'project', 'licence', 'data', 'metric', 'source', 'sha256', 'converter')
+    meta = {'published': {key: getattr(entry, key) for key in keys} | {'arguments': dict(entry.arguments)}}
+    part = target.with_name(f'{target.name}.{os.getpid()}.part')
+    try:
+        torch.save({'state_dict': {name: x.detach().clone() for name, x in weights.items()}, 'meta': meta}, part)
+        os.replace(part, target)
+    except OSError as error:
+        raise InputError(f'weights {entry.name}: {target} cannot be written ({error.strerror})') from error
+    finally:
+        part.unlink(missing_ok=True)

