@@ -18,7 +18,7 @@ from mmlight.runtime.strides import check_strides
 from mmlight.weights.catalogue import catalogue, for_config
 from mmlight.weights.download import get
 
-NO_WEIGHTS = 'no trained weights: the model has its initial weights, its predictions mean nothing'
+NO_WEIGHTS = 'no --weights: the model has its initial weights, its predictions mean nothing'
 
 
 def published_weights(cfg: Config, weights: str | os.PathLike | None) -> str | os.PathLike | None:

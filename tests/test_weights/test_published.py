@@ -28,7 +28,7 @@ BACKBONES = (
     dict(type='mmlight.TFResNet', depth=18),
     dict(type='mmlight.ShuffleNetV2'),
     dict(type='mmlight.ShuffleNetV1'),
-    dict(type='mmlight.SNet', arch='49'),
+    dict(type='mmlight.SNet', arch=49),
     dict(type='mmlight.XceptionStar'),
     dict(type='mmlight.MobileNetV2'),
 )
@@ -90,7 +90,8 @@ def test_predictions_of_the_converted_file_are_those_of_effdet(effdet, monkeypat
     bench.soft_nms = True  # as the authors evaluate, and as the config does
     mean, std = torch.tensor([123.675, 116.28, 103.53]), torch.tensor([58.395, 57.12, 57.375])
     image = (torch.from_numpy(photo[..., ::-1].copy()).float() - mean) / std
-    (expected,) = bench(image.permute(2, 0, 1)[None])  # x1, y1, x2, y2, score, category from 1
+    info = {'img_scale': torch.ones(1), 'img_size': torch.full((1, 2), 512.0)}  # clips the boxes
+    (expected,) = bench(image.permute(2, 0, 1)[None], info)  # x1, y1, x2, y2, score, category from 1
 
     arguments = ['efficientdet_d0', 'photo.png', '--score-thr', '0', '--out', 'out']
     assert main(['predict', *arguments]) == 0
