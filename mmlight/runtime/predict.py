@@ -75,10 +75,10 @@ def predict(
     if not 0 <= score_thr <= 1:
         raise InputError(f'--score-thr {score_thr}: allowed is 0 to 1')
     cfg = config if isinstance(config, Config) else load_config(config, cfg_options)
+    files = find_images([images] if isinstance(images, (str, os.PathLike)) else images)
     if weights is None and for_config(Path(cfg.filename or '').name.removesuffix('.py')):
         weights = 'published'
     weights = published_weights(cfg, None if weights == 'initial' else weights)
-    files = find_images([images] if isinstance(images, (str, os.PathLike)) else images)
     folder = Path(out) if out is not None else Path('predictions') / Path(cfg.filename or 'config').stem
     try:
         (folder / 'pictures').mkdir(parents=True, exist_ok=True)
