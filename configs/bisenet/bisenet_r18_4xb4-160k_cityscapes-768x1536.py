@@ -1,9 +1,8 @@
-# The real-time form: images of 768x1536, labels of 1024x2048.
+# The real-time form: crops of 768x1536 of the scaled image, tested on images of 768x1536 and labels of 1024x2048.
 _base_ = './bisenet_r18_4xb4-160k_cityscapes-1024x1024.py'
 crop_size = (768, 1536)
 
 train_pipeline = _base_.train_pipeline
-train_pipeline[2].update(scale=(1536, 768))
 train_pipeline[3].update(crop_size=crop_size)
 test_pipeline = _base_.test_pipeline
 test_pipeline[1].update(scale=(1536, 768))

@@ -13,3 +13,6 @@ auxiliary_head = _base_.model.auxiliary_head
 for head in auxiliary_head:
     head.update(channels=256)
 model = dict(backbone=dict(backbone=backbone, in_channels=(256, 512)), auxiliary_head=auxiliary_head)
+
+# in the authors' code everything but the ResNet learns ten times as fast
+optim_wrapper = dict(paramwise_cfg=dict(part_rates={'backbone': 10, 'backbone.backbone': 1}))

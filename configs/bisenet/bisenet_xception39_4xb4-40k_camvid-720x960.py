@@ -16,4 +16,4 @@ model = dict(data_preprocessor=dict(size=_base_.crop_size), decode_head=decode_h
 max_iters = 40000
 train_cfg = dict(max_iters=max_iters, val_interval=4000)
 param_scheduler = _base_.param_scheduler
-param_scheduler[1].update(end=max_iters)
+param_scheduler[0].update(end=max_iters)

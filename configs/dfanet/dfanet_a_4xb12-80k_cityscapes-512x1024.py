@@ -8,6 +8,4 @@ _base_ = [
 
 model = dict(data_preprocessor=dict(size=_base_.crop_size))
 
-train_pipeline = _base_.train_pipeline
-train_pipeline[2].update(ratio_range=(0.75, 1.75))
-train_dataloader = dict(batch_size=12, dataset=dict(pipeline=train_pipeline))
+train_dataloader = dict(batch_size=12)

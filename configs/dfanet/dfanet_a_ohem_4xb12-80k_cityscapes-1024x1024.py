@@ -2,4 +2,4 @@
 _base_ = './dfanet_a_4xb12-80k_cityscapes-1024x1024.py'
 
 # per image: a sixteenth of the crop
-model = dict(decode_head=dict(sampler=dict(type='OHEMPixelSampler', thresh=0.7, min_kept=65536)))
+model = dict(decode_head=dict(sampler=dict(type='mmlight.KeptPixelSampler', thresh=0.7, min_kept=65536)))

@@ -12,6 +12,4 @@ model = dict(
     decode_head=dict(in_channels=[32, 32, 32, 128, 128, 128]),
 )
 
-train_pipeline = _base_.train_pipeline
-train_pipeline[2].update(ratio_range=(0.75, 1.75))
-train_dataloader = dict(batch_size=12, dataset=dict(pipeline=train_pipeline))
+train_dataloader = dict(batch_size=12)

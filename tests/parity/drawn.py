@@ -25,6 +25,30 @@ def draw(shapes: Mapping[str, Sequence[int]], seed: int = 0) -> dict[str, np.nda
     return found
 
 
+def draw_torch(shapes: Mapping[str, Sequence[int]], seed: int = 0) -> dict[str, np.ndarray]:
+    """The same for a state dict of PyTorch."""
+    random = np.random.RandomState(seed)
+    found = {}
+    for name in sorted(shapes):
+        shape = tuple(shapes[name])
+        if len(shape) == 4:
+            value = random.normal(0, np.sqrt(2 / np.prod(shape[1:])), shape)
+        elif name.endswith(('.weight', '.running_var')):
+            value = random.uniform(0.5, 1.5, shape)
+        else:
+            value = random.normal(0, 0.1, shape)
+        found[name] = value.astype(np.float32)
+    return found
+
+
+def labels(height: int, width: int, classes: int, ignored: int = 255) -> np.ndarray:
+    """``(1, height, width)``, an eighth of them ignored."""
+    random = np.random.RandomState(height * 1000 + width + 1)
+    found = random.randint(0, classes, (1, height, width))
+    found[random.uniform(size=found.shape) < 0.125] = ignored
+    return found
+
+
 def image(height: int, width: int) -> np.ndarray:
     """``(1, height, width, 3)``."""
     return np.random.RandomState(height * 1000 + width).normal(0, 1, (1, height, width, 3)).astype(np.float32)

@@ -1,15 +1,16 @@
-# CamVid (367 training, 101 validation and 233 test images of 720x960, 11 classes), whole images as crops.
+# CamVid (367 training, 101 validation and 233 test images of 720x960, 11 classes), whole images as crops, augmented as
+# Cityscapes by BiSeNet's authors.
 dataset_type = 'mmlight.CamVidDataset'
 data_root = 'data/camvid/'
 crop_size = (720, 960)
+scales = [(720, 540), (960, 720), (1200, 900), (1440, 1080), (1680, 1260), (1920, 1440)]  # 0.75 to 2
 
 train_pipeline = [
     dict(type='LoadImageFromFile', backend_args=dict(backend='checked')),
     dict(type='LoadAnnotations'),
-    dict(type='RandomResize', scale=(960, 720), ratio_range=(0.5, 2.0), keep_ratio=True),
-    dict(type='RandomCrop', crop_size=crop_size, cat_max_ratio=0.75),
+    dict(type='RandomChoiceResize', scales=scales, keep_ratio=True),
+    dict(type='RandomCrop', crop_size=crop_size),
     dict(type='RandomFlip', prob=0.5),
-    dict(type='PhotoMetricDistortion'),
     dict(type='mmlight.CheckLabels', num_classes=11),
     dict(type='PackSegInputs'),
 ]

@@ -1,15 +1,16 @@
-# Cityscapes (2975 training and 500 validation images of 1024x2048, 19 classes), crops of 1024x1024.
+# Cityscapes (2975 training and 500 validation images of 1024x2048, 19 classes), crops of 1024x1024, augmented as by
+# BiSeNet's authors: one of six scales, crop, flip.
 dataset_type = 'CityscapesDataset'
 data_root = 'data/cityscapes/'
 crop_size = (1024, 1024)
+scales = [(1536, 768), (2048, 1024), (2560, 1280), (3072, 1536), (3584, 1792), (4096, 2048)]  # 0.75 to 2
 
 train_pipeline = [
     dict(type='LoadImageFromFile', backend_args=dict(backend='checked')),
     dict(type='LoadAnnotations'),
-    dict(type='RandomResize', scale=(2048, 1024), ratio_range=(0.5, 2.0), keep_ratio=True),
-    dict(type='RandomCrop', crop_size=crop_size, cat_max_ratio=0.75),
+    dict(type='RandomChoiceResize', scales=scales, keep_ratio=True),
+    dict(type='RandomCrop', crop_size=crop_size),
     dict(type='RandomFlip', prob=0.5),
-    dict(type='PhotoMetricDistortion'),
     dict(type='mmlight.CheckLabels', num_classes=19),
     dict(type='PackSegInputs'),
 ]

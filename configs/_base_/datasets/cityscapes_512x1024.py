@@ -1,9 +1,9 @@
-# Cityscapes at half size: crops of 512x1024 of the halved images, which the network also sees whole when it is tested.
+# Cityscapes at half size: crops of 512x1024 of the halved images at 0.75 to 1.75 (DFANet A'), which the network also sees whole when it is tested.
 _base_ = './cityscapes_1024x1024.py'
 crop_size = (512, 1024)
 
 train_pipeline = _base_.train_pipeline
-train_pipeline[2].update(scale=(1024, 512))
+train_pipeline[2] = dict(type='RandomResize', scale=(1024, 512), ratio_range=(0.75, 1.75), keep_ratio=True)
 train_pipeline[3].update(crop_size=crop_size)
 test_pipeline = _base_.test_pipeline
 test_pipeline[1].update(scale=(1024, 512))

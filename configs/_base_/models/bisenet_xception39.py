@@ -1,7 +1,7 @@
-# BiSeNet with Xception39 (arXiv 1808.00897), widths and OHEM as in the authors' code. `sync_bn` of the schedule makes
+# BiSeNet with Xception39 (arXiv 1808.00897), widths, resizing and OHEM as in the authors' code. `sync_bn` of the schedule makes
 # the batch norms those of all GPUs.
 norm_cfg = dict(type='BN')
-ohem = dict(type='OHEMPixelSampler', thresh=0.7, min_kept=65536)  # per image: a sixteenth of a 1024x1024 crop
+ohem = dict(type='mmlight.KeptPixelSampler', thresh=0.7, min_kept=65536)  # per image: a sixteenth of a 1024x1024 crop
 head = dict(
     type='FCNHead',
     num_convs=1,
@@ -9,7 +9,7 @@ head = dict(
     dropout_ratio=0,
     num_classes=19,
     norm_cfg=norm_cfg,
-    align_corners=False,
+    align_corners=True,
     sampler=ohem,
     loss_decode=dict(type='CrossEntropyLoss', use_sigmoid=False, avg_non_ignore=True, loss_weight=1.0),
 )

@@ -6,7 +6,7 @@ from importlib.util import find_spec
 HOSTS = {
     'mmdet': ('efficientdet_head', 'ohem_bbox_heads', 'ps_roi_extractor', 'retina_sepbn_head', 'selective_rpn_head',
               'thundernet_rpn_head'),
-    'mmseg': ('dfa_head',),
+    'mmseg': ('dfa_head', 'kept_pixel_sampler'),
 }  # fmt: skip
 
 for _host, _modules in HOSTS.items():

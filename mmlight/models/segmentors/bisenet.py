@@ -34,7 +34,11 @@ class TwoConvFusion(FeatureFusionModule):
 
 
 STRIDES = (16, 32)
-UPSAMPLES = {'bilinear': dict(mode='bilinear', align_corners=False), 'nearest': dict(mode='nearest')}
+UPSAMPLES = {
+    'aligned': dict(mode='bilinear', align_corners=True, warning=False),
+    'bilinear': dict(mode='bilinear', align_corners=False),
+    'nearest': dict(mode='nearest'),
+}
 FUSIONS = {'two-conv': TwoConvFusion, 'one-conv': FeatureFusionModule}
 
 
@@ -43,7 +47,7 @@ class BiSeNet(BaseModule):
     """Spatial path, context path and their fusion (BiSeNet, arXiv 1808.00897, Fig. 2), before the heads.
 
     Spatial path and attention refinement are mmseg's. Unlike mmseg's ``BiSeNetV1``, all layers have ``norm_cfg``, maps
-    are resized bilinearly, the fusion fits any backbone, and the backbone gives just the two maps that are read.
+    are resized bilinearly with aligned corners, the fusion fits any backbone, and the backbone gives just the two maps that are read.
     With ``fusion='one-conv'`` and ``upsample='nearest'`` it computes what mmseg's does.
 
     Args:
@@ -54,7 +58,8 @@ class BiSeNet(BaseModule):
         out_channels: Channels of the fused map.
         fusion: ``'two-conv'`` as in the authors' code, or ``'one-conv'`` as in mmseg: one 1x1 convolution with norm
             and ReLU before the gate's sigmoid.
-        upsample: How the context path's maps are resized: ``'bilinear'`` as in the authors' code, ``'nearest'`` as in
+        upsample: How the context path's maps are resized: ``'aligned'``, bilinearly with aligned corners, as in the
+            authors' code (whose heads need ``align_corners=True`` too); ``'bilinear'`` without; ``'nearest'`` as in
             mmseg.
         norm_cfg: Normalisation layers.
         init_cfg: mmengine's initialisation config.
@@ -72,7 +77,7 @@ class BiSeNet(BaseModule):
         context_channels: int = 128,
         out_channels: int = 256,
         fusion: str = 'two-conv',
-        upsample: str = 'bilinear',
+        upsample: str = 'aligned',
         norm_cfg: dict = dict(type='BN'),
         init_cfg: dict | list[dict] | None = None,
     ):
