@@ -9,12 +9,14 @@ _base_ = [
 data_root = '{{$MMLIGHT_DATA:../shared/data}}/bccd/'
 metainfo = dict(classes=('RBC', 'WBC', 'Platelets'))
 size = 128
+norm_cfg = dict(_delete_=True, type='BN')  # few iterations: statistics must move
 
 model = dict(
     data_preprocessor=dict(pad_size_divisor=size),
     backbone=dict(_delete_=True, type='mmlight.ShuffleNetV2', widen_factor=0.5, out_indices=(0, 1, 2)),
-    neck=dict(in_channels=[48, 96, 192], out_channels=16, stack_times=1, norm_cfg=dict(type='BN')),
+    neck=dict(in_channels=[48, 96, 192], out_channels=16, stack_times=1, norm_cfg=norm_cfg),
     bbox_head=dict(
+        norm_cfg=norm_cfg,
         num_classes=3,
         in_channels=16,
         feat_channels=16,

@@ -7,12 +7,14 @@ _base_ = [
     '../_base_/default_runtime_det.py',
 ]
 size = 256
+norm_cfg = dict(_delete_=True, type='BN')  # few iterations: statistics must move
 
 model = dict(
     data_preprocessor=dict(pad_size_divisor=size),
     backbone=dict(depth=18),
-    neck=dict(in_channels=[128, 256, 512], out_channels=64, stack_times=3, norm_cfg=dict(type='BN')),
+    neck=dict(in_channels=[128, 256, 512], out_channels=64, stack_times=3, norm_cfg=norm_cfg),
     bbox_head=dict(
+        norm_cfg=norm_cfg,
         num_classes=3,
         in_channels=64,
         feat_channels=64,

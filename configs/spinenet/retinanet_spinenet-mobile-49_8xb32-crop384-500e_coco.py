@@ -1,4 +1,4 @@
-# Mobile SpineNet-49, App. A of arXiv 1912.05027; the schedule, not published, is protocol C.
+# Mobile SpineNet-49, App. A of arXiv 1912.05027; trained as by protocol C; the 600e form has the published schedule.
 _base_ = [
     '../_base_/models/retinanet_spinenet.py',
     '../_base_/datasets/coco_efficientdet_512.py',

@@ -142,7 +142,13 @@ def model_config(name: str | int) -> dict:
     norm_cfg = dict(type='BN', eps=1e-3, momentum=0.01)
     return dict(
         data_preprocessor={**preprocessor, 'mean': [127.0] * 3, 'std': [128.0] * 3},
-        backbone=dict(_delete_=True, type='mmlight.EfficientNetLite', arch=table.backbone, norm_cfg=norm_cfg),
+        backbone=dict(
+            _delete_=True,
+            type='mmlight.EfficientNetLite',
+            arch=table.backbone,
+            drop_path_rate=0.2,
+            norm_cfg=norm_cfg,
+        ),
         neck={**neck, **relu6},
         bbox_head={**head, **relu6},
     )

@@ -162,7 +162,7 @@ def test_ohem_leaves_easy_pixels_out():
         logits[:, 0, :, :4] = 10.0
         weight = head.sampler.sample(logits, labels)
         assert weight[0, :, :4].sum() == 0
-        assert weight[0, :, 4:].min() == 1
+        assert weight[0, :, 4:].unique().tolist() == [2]  # 64 labelled pixels, 32 kept
 
 
 @pytest.mark.parametrize(

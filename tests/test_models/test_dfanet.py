@@ -311,7 +311,7 @@ def test_hard_examples_alone_count():
     samples[0].gt_sem_seg.data[:] = 0
     weight = net.sampler.sample(logits, samples[0].gt_sem_seg.data[None])
     assert weight[0, :4].max() == 0
-    assert weight[0, 4:].min() == 1
+    assert weight[0, 4:].unique().tolist() == [2]  # 64 labelled pixels, 32 kept
 
 
 def classifier(arch='B', prefix='', head='fc.'):

@@ -1,5 +1,5 @@
-# BiSeNet with Xception39 (arXiv 1808.00897), widths, resizing and OHEM as in the authors' code. `sync_bn` of the schedule makes
-# the batch norms those of all GPUs.
+# BiSeNet with Xception39 (arXiv 1808.00897), widths, resizing and OHEM as in the authors' code. `sync_bn` of the
+# schedule makes the batch norms those of all GPUs.
 norm_cfg = dict(type='BN')
 ohem = dict(type='mmlight.KeptPixelSampler', thresh=0.7, min_kept=65536)  # per image: a sixteenth of a 1024x1024 crop
 head = dict(

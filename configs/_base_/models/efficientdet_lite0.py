@@ -5,7 +5,11 @@ relu6 = dict(type='ReLU6')
 model = dict(
     data_preprocessor=dict(mean=[127.0] * 3, std=[128.0] * 3, pad_size_divisor=size),
     backbone=dict(
-        _delete_=True, type='mmlight.EfficientNetLite', arch='lite0', norm_cfg=dict(type='BN', eps=1e-3, momentum=0.01)
+        _delete_=True,
+        type='mmlight.EfficientNetLite',
+        arch='lite0',
+        drop_path_rate=0.2,
+        norm_cfg=dict(type='BN', eps=1e-3, momentum=0.01),
     ),
     neck=dict(fusion='sum', act_cfg=relu6),
     # 320 gives 3 cells on the coarsest level

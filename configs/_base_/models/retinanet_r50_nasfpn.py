@@ -1,5 +1,5 @@
 # RetinaNet with ResNet-50 and NAS-FPN 7 @ 256, arXiv 1904.07392; batch norm everywhere, per level in the head.
-norm_cfg = dict(type='BN')
+norm_cfg = dict(type='BN', eps=1e-4, momentum=0.003)  # tensorflow/tpu
 model = dict(
     type='RetinaNet',
     data_preprocessor=dict(
@@ -15,11 +15,11 @@ model = dict(
         num_stages=4,
         out_indices=(1, 2, 3),
         frozen_stages=-1,
-        norm_cfg=norm_cfg,
+        norm_cfg=dict(type='BN'),
         norm_eval=False,
         style='pytorch',
     ),
-    neck=dict(type='mmlight.NASFPN', in_channels=[512, 1024, 2048], out_channels=256, stack_times=7),
+    neck=dict(type='mmlight.NASFPN', in_channels=[512, 1024, 2048], out_channels=256, stack_times=7, norm_cfg=norm_cfg),
     bbox_head=dict(
         type='RetinaSepBNHead',
         num_classes=80,
@@ -34,6 +34,7 @@ model = dict(
             scales_per_octave=3,
             ratios=[0.5, 1.0, 2.0],
             strides=[8, 16, 32, 64, 128],
+            center_offset=0.5,
         ),
         bbox_coder=dict(type='DeltaXYWHBBoxCoder', target_means=[0, 0, 0, 0], target_stds=[1, 1, 1, 1]),
         loss_cls=dict(type='FocalLoss', use_sigmoid=True, gamma=1.5, alpha=0.25, loss_weight=1.0),

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from mmlight.errors import InputError
 from mmlight.layers import MBConv
 from mmlight.layers.arithmetic import conv_cfg_of, declare_arithmetic
-from mmlight.models.backbones.base import Backbone
+from mmlight.models.backbones.base import Backbone, check_rate
 from mmlight.registry import MODELS
 from mmlight.tables.efficientnet import SCALING, STEM_CHANNELS, stages
 
@@ -29,6 +29,8 @@ class EfficientNetLite(Backbone):
         frozen_stages: ``-1`` trains everything, ``n`` freezes ``layers[:n + 1]``.
         norm_eval: Keep the statistics of every batch norm fixed in training.
         padding: ``'same'`` as the authors' TensorFlow code, ``'symmetric'`` for weights trained in PyTorch.
+        drop_path_rate: Stochastic depth: block ``i`` of ``N`` is skipped with ``drop_path_rate * i / N``; 0.2 in
+            EfficientDet-Lite's training (``survival_prob`` 0.8 in google/automl).
         norm_cfg: Normalisation layers.
         act_cfg: Activation.
         init_cfg: mmengine's initialisation config.
@@ -44,6 +46,7 @@ class EfficientNetLite(Backbone):
         frozen_stages: int = -1,
         norm_eval: bool = False,
         padding: str = 'same',
+        drop_path_rate: float = 0.0,
         norm_cfg: dict = dict(type='BN', eps=1e-3, momentum=0.01),
         act_cfg: dict = dict(type='ReLU6'),
         init_cfg: dict | list[dict] | None = dict(type='Kaiming', layer='Conv2d'),
@@ -51,11 +54,13 @@ class EfficientNetLite(Backbone):
         super().__init__(out_indices, frozen_stages, norm_eval, init_cfg)
         if not isinstance(arch, str) or arch not in LITE:
             raise InputError(f'EfficientNetLite: arch must be one of {list(LITE)}, got {arch!r}')
+        check_rate('EfficientNetLite', drop_path_rate)
         layers = dict(conv_cfg=conv_cfg_of('EfficientNetLite', padding), norm_cfg=norm_cfg, act_cfg=act_cfg)
         groups: list[list[nn.Module]] = []
         channels, strides = [STEM_CHANNELS], [2]
-        width = STEM_CHANNELS
-        for index, stage in enumerate(stages(arch)):
+        width, table = STEM_CHANNELS, stages(arch)
+        number, total = 0, sum(stage.repeats for stage in table)
+        for index, stage in enumerate(table):
             if stage.stride == 2 or index == 0:
                 groups.append([])
                 channels.append(0)
@@ -63,9 +68,17 @@ class EfficientNetLite(Backbone):
             for repeat in range(stage.repeats):
                 stride = 1 if repeat else stage.stride
                 groups[-1].append(
-                    MBConv(width, stage.channels, stage.expand_ratio, stage.kernel_size, stride, **layers)
+                    MBConv(
+                        width,
+                        stage.channels,
+                        stage.expand_ratio,
+                        stage.kernel_size,
+                        stride,
+                        drop_path=drop_path_rate * number / total,
+                        **layers,
+                    )
                 )
-                width = stage.channels
+                width, number = stage.channels, number + 1
             channels[-1] = width
         self.check_stages(channels, strides)
         stem = ConvModule(3, STEM_CHANNELS, 3, stride=2, padding=1, **layers)

@@ -12,7 +12,7 @@ from mmlight.errors import InputError
 from mmlight.layers import GraphExecutor, build_merge, max_pool_same
 from mmlight.layers.arithmetic import PADDINGS, conv_cfg_of, declare_arithmetic, max_pool
 from mmlight.layers.resample import constant
-from mmlight.models.backbones.base import Backbone
+from mmlight.models.backbones.base import Backbone, check_rate
 from mmlight.registry import MODELS
 from mmlight.tables.feature_graph import as_tuple
 from mmlight.tables.scale_permuted import (
@@ -182,12 +182,6 @@ class SpineResample(nn.Module):
         if x.shape[-2:] != tuple(size):
             x = F.interpolate(x, size=size, mode='nearest')
         return self.expand(x)
-
-
-def check_rate(name: str, rate: float) -> None:
-    """Raise unless ``drop_path_rate`` is a probability below 1."""
-    if type(rate) not in (int, float) or not 0 <= rate < 1:
-        raise InputError(f'{name}: drop_path_rate must be a number from 0 to below 1, got {rate!r}')
 
 
 @MODELS.register_module()

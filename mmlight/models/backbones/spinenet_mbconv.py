@@ -10,8 +10,7 @@ from torch import Tensor, nn
 from mmlight.errors import InputError
 from mmlight.layers import GraphExecutor, MBConv, build_merge
 from mmlight.layers.arithmetic import conv_cfg_of, declare_arithmetic
-from mmlight.models.backbones.base import Backbone
-from mmlight.models.backbones.spinenet import check_rate
+from mmlight.models.backbones.base import Backbone, check_rate
 from mmlight.registry import MODELS
 from mmlight.tables.scale_permuted import SPINENET_MOBILE
 

@@ -47,8 +47,8 @@ class BiSeNet(BaseModule):
     """Spatial path, context path and their fusion (BiSeNet, arXiv 1808.00897, Fig. 2), before the heads.
 
     Spatial path and attention refinement are mmseg's. Unlike mmseg's ``BiSeNetV1``, all layers have ``norm_cfg``, maps
-    are resized bilinearly with aligned corners, the fusion fits any backbone, and the backbone gives just the two maps that are read.
-    With ``fusion='one-conv'`` and ``upsample='nearest'`` it computes what mmseg's does.
+    are resized bilinearly with aligned corners, the fusion fits any backbone, and the backbone gives just the two maps
+    that are read. With ``fusion='one-conv'`` and ``upsample='nearest'`` it computes what mmseg's does.
 
     Args:
         backbone: Config of a backbone that returns two maps, of strides 16 and 32.
