@@ -1,8 +1,9 @@
-# The authors' release: boxes for each class, no shift by half a pixel, long sides up to 1333. RoIs that leave the map
-# are treated as elsewhere in mmlight.
+# The authors' release: boxes for each class, no shift by half a pixel, an RPN that chooses between two classes by
+# softmax, long sides up to 1333. RoIs that leave the map are treated as elsewhere in mmlight.
 _base_ = './light-head-rcnn_r101_8xb2-125k_coco.py'
 
 model = dict(
+    rpn_head=dict(loss_cls=dict(use_sigmoid=False)),
     roi_head=dict(
         bbox_roi_extractor=dict(roi_layer=dict(aligned=False)),
         bbox_head=dict(reg_class_agnostic=False),

@@ -1,9 +1,10 @@
-"""Rates of parts of a network beside the rules for norms and biases."""
+"""Rates of parts of a network beside the rules for norms and biases, and the clipping of single gradients."""
 
 from typing import Any
 
-from mmengine.optim import DefaultOptimWrapperConstructor
-from torch import nn
+import torch
+from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapper
+from torch import Tensor, nn
 
 from mmlight.errors import InputError
 from mmlight.registry import OPTIM_WRAPPER_CONSTRUCTORS
@@ -35,3 +36,23 @@ class PartRates(DefaultOptimWrapperConstructor):
                 group['lr'] = group.get('lr', self.base_lr) * rates[max(parts, key=len)]
         if unknown := sorted(set(rates) - used):
             raise InputError(f'part_rates: {unknown[0]!r} is no part of {type(module).__name__} with parameters')
+
+
+def clip_each_and_all(parameters: list[nn.Parameter], max_norm: float) -> Tensor:
+    """Clip each gradient's norm and then that of all together; the common norm before the second step."""
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    norms = torch.stack(torch._foreach_norm(gradients)).clamp(min=max_norm)
+    torch._foreach_mul_(gradients, (max_norm / norms).unbind())
+    return nn.utils.clip_grad_norm_(parameters, max_norm)
+
+
+@OPTIM_WRAPPER_CONSTRUCTORS.register_module()
+class ClipEach(DefaultOptimWrapperConstructor):
+    """mmengine's constructor; ``clip_grad=dict(max_norm=...)`` holds for each parameter's gradient and then for all
+    together, as in EfficientDet's code (google/automl, ``det_model_fn.py``)."""
+
+    def __call__(self, model: nn.Module) -> OptimWrapper:
+        wrapper = super().__call__(model)
+        if wrapper.clip_grad_kwargs:
+            wrapper.clip_func = clip_each_and_all
+        return wrapper

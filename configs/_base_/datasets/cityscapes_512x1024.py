@@ -1,4 +1,4 @@
-# Cityscapes at half size: crops of 512x1024 of the halved images at 0.75 to 1.75 (DFANet A'); tested on the halved image.
+# Cityscapes at half size: crops of 512x1024 of the halved images at 0.75 to 1.75 (DFANet A'); tested on the same.
 _base_ = './cityscapes_1024x1024.py'
 crop_size = (512, 1024)
 

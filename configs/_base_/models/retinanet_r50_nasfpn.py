@@ -21,7 +21,7 @@ model = dict(
     ),
     neck=dict(type='mmlight.NASFPN', in_channels=[512, 1024, 2048], out_channels=256, stack_times=7, norm_cfg=norm_cfg),
     bbox_head=dict(
-        type='RetinaSepBNHead',
+        type='mmlight.RetinaSepBNHead',
         num_classes=80,
         num_ins=5,
         in_channels=256,

@@ -19,6 +19,7 @@ param_scheduler = [
 ]
 optim_wrapper = dict(
     type='OptimWrapper',
+    constructor='mmlight.ClipEach',  # each gradient's norm, then that of all
     optimizer=dict(type='SGD', lr=0.16, momentum=0.9, weight_decay=4e-5),
     paramwise_cfg=dict(
         norm_decay_mult=0, bias_decay_mult=0, custom_keys=dict(edge_weights=dict(decay_mult=0)), bypass_duplicate=True

@@ -11,11 +11,12 @@ from torch import Tensor, nn
 
 from mmlight.errors import InputError
 from mmlight.layers import SeparableConv, recomputed
+from mmlight.models.heads.best_of_levels import BestOfLevels
 from mmlight.registry import MODELS, TASK_UTILS
 
 
 @MODELS.register_module()
-class EfficientDetHead(AnchorHead):
+class EfficientDetHead(BestOfLevels, AnchorHead):
     """Class and box branch of separable convolutions, shared by all levels but for the batch norms
     (EfficientDet, arXiv 1911.09070, Sec. 4.1 and the authors' code).
 

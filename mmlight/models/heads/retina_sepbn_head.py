@@ -3,12 +3,14 @@
 from mmcv.cnn import ConvModule, build_activation_layer
 from mmdet.models.dense_heads import RetinaSepBNHead as _RetinaSepBNHead
 
+from mmlight.models.heads.best_of_levels import BestOfLevels
 from mmlight.registry import MODELS
 
 
 @MODELS.register_module()
-class RetinaSepBNHead(_RetinaSepBNHead):
-    """mmdet's ``RetinaSepBNHead`` with another activation than ReLU (SpineNet, arXiv 1912.05027, uses swish).
+class RetinaSepBNHead(BestOfLevels, _RetinaSepBNHead):
+    """mmdet's ``RetinaSepBNHead`` with another activation than ReLU (SpineNet, arXiv 1912.05027, uses swish), and with ``test_cfg.nms_pre_total``
+    (:class:`~mmlight.models.heads.best_of_levels.BestOfLevels`).
 
     Args:
         act_cfg: Activation.

@@ -1,5 +1,6 @@
 """NAS-FPN's neck (arXiv 1904.07392)."""
 
+import re
 from collections.abc import Mapping, Sequence
 
 from mmengine.model import BaseModule
@@ -12,6 +13,30 @@ from mmlight.registry import MODELS
 from mmlight.tables import FeatureGraph, build_graph, nas_fpn
 
 
+MMDET_CELLS = ('gp_64_4', 'sum_44_4', 'sum_43_3', 'sum_34_4', 'gp_43_5', 'sum_55_5', 'gp_54_7', 'sum_77_7', 'gp_75_6')
+"""mmdet's names of the cells, in the order of the graph ``nas_fpn('mmdet')``."""
+
+
+def own_name(name: str) -> str:
+    """The name here of a weight of mmdet's ``NASFPN``."""
+    name = re.sub(r'^lateral_convs\.', 'laterals.', name)
+    name = re.sub(r'^extra_downsamples\.(\d+)\.0\.', r'before_pools.\1.', name)
+    found = re.match(r'fpn_stages\.(\d+)\.(\w+)\.out_conv\.(.+)', name)
+    if found is None or found[2] not in MMDET_CELLS:
+        return name
+    return f'stacks.{found[1]}.nodes.{MMDET_CELLS.index(found[2])}.block.{found[3]}'
+
+
+def _rename_mmdet(neck: nn.Module, state_dict: dict[str, Tensor], prefix: str, *_) -> None:
+    theirs = [name for name in state_dict if name.startswith(f'{prefix}fpn_stages.')]
+    if not theirs:
+        return
+    if neck.attention != 'mmdet':
+        raise InputError("NASFPN: the weights are of mmdet's NASFPN, the network has attention='tf': write 'mmdet'")
+    for name in [name for name in state_dict if name.startswith(prefix)]:
+        state_dict[prefix + own_name(name[len(prefix) :])] = state_dict.pop(name)
+
+
 @MODELS.register_module()
 class NASFPN(BaseModule):
     """Stacked merging cells (NAS-FPN, arXiv 1904.07392, Sec. 3 and Fig. 6, and the authors' code).
@@ -21,7 +46,7 @@ class NASFPN(BaseModule):
 
     mmdet's ``NASFPN`` has the same wiring and another arithmetic; ``attention='mmdet'`` selects it (average instead of
     maximum, of the finer instead of the coarser input; a convolution before each pool; no bias in the 1x1
-    convolutions), so that its weights can be used.
+    convolutions), and its weights are renamed when they are loaded.
 
     Args:
         in_channels: Channels of the backbone's maps, from level 3.
@@ -70,6 +95,7 @@ class NASFPN(BaseModule):
                 f'NASFPN: a stack must return the levels that it reads, {graph.inputs}, got {graph.output_levels}'
             )
         mmdet = attention == 'mmdet'
+        self.attention = attention
         self.in_channels = tuple(in_channels)
         self.with_cp = with_cp
         self.levels = graph.inputs
@@ -83,6 +109,7 @@ class NASFPN(BaseModule):
         extra = len(graph.inputs) - len(in_channels)
         self.before_pools = nn.ModuleList(lateral(out_channels) if mmdet else nn.Identity() for _ in range(extra))
 
+        self._register_load_state_dict_pre_hook(_rename_mmdet, with_module=True)
         widths = [out_channels] * len(graph.inputs)
         self.stacks = nn.ModuleList(
             fusion_cell(graph, widths, out_channels, separable, True, norm_cfg, act_cfg, overlap=0)
