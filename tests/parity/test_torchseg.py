@@ -16,9 +16,9 @@ sys.path.append(str(HERE))
 
 from drawn import draw_torch, image, labels, sample  # noqa: E402
 
-from mmlight.measure.complexity import build  # noqa: E402
 from mmlight.models.heads.kept_pixel_sampler import KeptPixelSampler  # noqa: E402
 from mmlight.runtime.config import load_config  # noqa: E402
+from mmlight.runtime.inference import build  # noqa: E402
 
 ARRAYS = np.load(HERE / 'torchseg_arrays.npz')
 PARTS = {  # theirs -> ours

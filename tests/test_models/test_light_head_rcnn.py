@@ -14,13 +14,13 @@ from mmengine.structures import InstanceData
 from torch.nn import functional as F
 
 from mmlight.errors import InputError
-from mmlight.measure.complexity import build as build_only
 from mmlight.measure.complexity import measure
 from mmlight.measure.model_list import list_models
 from mmlight.models.heads.ohem_bbox_heads import LightHeadBBoxHead, RFCNBBoxHead
 from mmlight.models.heads.ps_roi_extractor import PSRoIExtractor
 from mmlight.models.necks import LightHeadNeck, RFCNNeck
 from mmlight.runtime.config import load_config
+from mmlight.runtime.inference import build as build_only
 
 S, L, L50, RFCN = (
     'light-head-rcnn_xception-s_8xb2-125k_coco',

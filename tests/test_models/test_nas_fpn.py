@@ -15,7 +15,6 @@ from mmlight.runtime.config import load_config
 from mmlight.runtime.inference import build
 from mmlight.tables import FeatureGraph, Node, nas_fpn
 
-
 RELEASED = 'nas_fpn/retinanet_r50_nasfpn_crop640-50e_coco.py'
 
 

@@ -9,8 +9,8 @@ from mmlight.registry import MODELS
 
 @MODELS.register_module()
 class RetinaSepBNHead(BestOfLevels, _RetinaSepBNHead):
-    """mmdet's ``RetinaSepBNHead`` with another activation than ReLU (SpineNet, arXiv 1912.05027, uses swish), and with ``test_cfg.nms_pre_total``
-    (:class:`~mmlight.models.heads.best_of_levels.BestOfLevels`).
+    """mmdet's ``RetinaSepBNHead`` with another activation than ReLU (SpineNet, arXiv 1912.05027, uses swish), and with
+    ``test_cfg.nms_pre_total`` (:class:`~mmlight.models.heads.best_of_levels.BestOfLevels`).
 
     Args:
         act_cfg: Activation.

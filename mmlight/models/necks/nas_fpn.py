@@ -12,7 +12,6 @@ from mmlight.models.necks.graph_fpn import check_channels, check_inputs, check_l
 from mmlight.registry import MODELS
 from mmlight.tables import FeatureGraph, build_graph, nas_fpn
 
-
 MMDET_CELLS = ('gp_64_4', 'sum_44_4', 'sum_43_3', 'sum_34_4', 'gp_43_5', 'sum_55_5', 'gp_54_7', 'sum_77_7', 'gp_75_6')
 """mmdet's names of the cells, in the order of the graph ``nas_fpn('mmdet')``."""
 
