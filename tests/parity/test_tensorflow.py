@@ -84,9 +84,11 @@ def spinenet() -> SpineNet:
 
 
 @pytest.mark.parametrize('size', sizes('spinenet-49S'))
-def test_spinenet(spinenet, size):
+def test_spinenet(spinenet, size, record):
     """Even, odd and rectangular sizes of tensorflow/tpu's own code."""
-    assert largest_error('spinenet-49S', size, spinenet) < 1e-4
+    error = largest_error('spinenet-49S', size, spinenet)
+    record('SpineNet-49S', 'tensorflow/tpu', error)
+    assert error < 1e-4
 
 
 @pytest.fixture(scope='module')
@@ -99,8 +101,10 @@ def mobilenet() -> MobileNetV2:
 
 
 @pytest.mark.parametrize('size', sizes('keras-mobilenet-v2'))
-def test_mobilenet_v2(mobilenet, size):
-    assert largest_error('keras-mobilenet-v2', size, mobilenet) < 1e-4
+def test_mobilenet_v2(mobilenet, size, record):
+    error = largest_error('keras-mobilenet-v2', size, mobilenet)
+    record('MobileNetV2, padding same', 'tf.keras.applications', error)
+    assert error < 1e-4
 
 
 def test_symmetric_padding_is_another_function(mobilenet):
@@ -115,16 +119,20 @@ def test_symmetric_padding_is_another_function(mobilenet):
 
 
 @pytest.mark.parametrize('size', sizes('spinenet-mbconv-49'))
-def test_mobile_spinenet(size):
+def test_mobile_spinenet(size, record):
     network = SpineNetMBConv('49', norm_cfg=BN).eval()
     load_in_order(network, variables('spinenet-mbconv-49'))
-    assert largest_error('spinenet-mbconv-49', size, network) < 1e-4
+    error = largest_error('spinenet-mbconv-49', size, network)
+    record('mobile SpineNet-49', 'tensorflow/tpu', error)
+    assert error < 1e-4
 
 
 @pytest.mark.parametrize('size', sizes('r50-nasfpn'))
-def test_resnet_and_nas_fpn(size):
+def test_resnet_and_nas_fpn(size, record):
     backbone = TFResNet(50, out_indices=(1, 2, 3), norm_cfg=BN)
     neck = NASFPN((512, 1024, 2048), 64, 2, norm_cfg=BN)
     network = nn.Sequential(backbone, neck).eval()
     load_in_order(network, variables('r50-nasfpn'))
-    assert largest_error('r50-nasfpn', size, network) < 1e-4
+    error = largest_error('r50-nasfpn', size, network)
+    record('TFResNet-50 with NASFPN', 'tensorflow/tpu', error)
+    assert error < 1e-4

@@ -33,17 +33,21 @@ def ours(name: str, weights: dict[str, torch.Tensor]) -> torch.nn.Module:
 
 
 def assert_close(kind, found, expected):
+    """The largest error of a level."""
+    errors = []
     for level, (a, b) in enumerate(zip(found, expected, strict=True), 3):
         assert a.shape == b.shape, (kind, level)
         assert b.std() > 1e-3, (kind, level, 'the reference is constant, nothing is compared')
         error = ((a - b).abs().max() / b.abs().max()).item()
         assert error <= 1e-5, (kind, level, error)
+        errors.append(error)
+    return max(errors)
 
 
 @pytest.mark.parametrize('size', [(256, 256), (200, 333)])
 @pytest.mark.parametrize('name', MODEL_NAMES)
 @torch.no_grad()
-def test_the_same_outputs_as_effdet(name, size, effdet):
+def test_the_same_outputs_as_effdet(name, size, effdet, record_property):
     theirs = effdet_model(name, size)
     weights, _, layout = convert(theirs.state_dict(), name, num_classes=90)
     assert layout == 'effdet'
@@ -51,13 +55,15 @@ def test_the_same_outputs_as_effdet(name, size, effdet):
     x = torch.randn(1, 3, *size)
     expected = theirs.backbone(x)
     found = model.backbone(x)
-    assert_close('backbone', found, expected)
+    errors = [assert_close('backbone', found, expected)]
     expected, found = theirs.fpn(list(expected)), model.neck(found)
-    assert_close('neck', found, expected)
+    errors.append(assert_close('neck', found, expected))
     scores, deltas = model.bbox_head(found)
-    assert_close('class', scores, theirs.class_net(expected))
+    errors.append(assert_close('class', scores, theirs.class_net(expected)))
     boxes = [reorder_boxes(level.flatten(0, 1)).unflatten(0, level.shape[:2]) for level in theirs.box_net(expected)]
-    assert_close('box', deltas, boxes)
+    errors.append(assert_close('box', deltas, boxes))
+    for key, value in (('network', f'EfficientDet-{name}'), ('against', 'effdet'), ('error', max(errors))):
+        record_property(key, value)
 
 
 def test_converted_rows_decode_to_the_boxes_of_effdet(effdet):
