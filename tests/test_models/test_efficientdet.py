@@ -417,3 +417,13 @@ def test_mixed_precision(dtype):
     loss.backward()
     assert {x.dtype for x in outputs} <= {dtype, torch.float32}
     assert all(torch.isfinite(p.grad).all() for p in neck.parameters())
+
+
+def test_lite_backbones_drop_paths():
+    """google/automl, efficientnet_model.py: survival 1 - 0.2 i / N of block i, which acts where there is a shortcut."""
+    network = build(load_config('efficientdet_lite0_8xb16-crop320-300e_coco')).backbone
+    blocks = [block for layer in network.layers[1:] for block in layer]
+    rates = {i: getattr(block.drop_path, 'drop_prob', 0.0) for i, block in enumerate(blocks) if block.shortcut}
+    assert len(blocks) == 16
+    assert rates == {i: pytest.approx(0.2 * i / 16) for i in rates}
+    assert max(rates.values()) > 0.15

@@ -58,7 +58,8 @@ def test_parameters_of_both_forms():
 def test_a_released_checkpoint_fits_whole():
     """The 373 weights of the neck in mmdet's retinanet_r50_nasfpn_crop640-50e_coco, and the rest of that detector."""
     cfg = load_config('retinanet_r50_nasfpn-7x256_8xb8-crop640-50e_coco')
-    cfg.model.neck.update(attention='mmdet', norm_cfg=dict(type='BN'))
+    cfg.model.neck.attention = 'mmdet'
+    cfg.model.neck.norm_cfg = dict(type='BN')
     with torch.device('meta'):
         ours = build(cfg)
         theirs = build(Config.fromfile(Path(mmdet.__file__).parent / '.mim/configs' / RELEASED))
