@@ -171,7 +171,9 @@ def _predict(args: argparse.Namespace) -> int:
     for _, reason in result.failed:
         print(f'error: {reason}', file=sys.stderr)
     print(f'{len(result.pictures)} pictures in {result.json.parent / "pictures"}, results in {result.json}')
-    return 0 if result.pictures else 2
+    if result.failed:
+        print(f'{len(result.failed)} images could not be read', file=sys.stderr)
+    return 2 if not result.pictures else 1 if result.failed else 0
 
 
 def _train(args: argparse.Namespace) -> None:

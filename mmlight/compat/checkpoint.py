@@ -1,20 +1,23 @@
 """Load checkpoints with ``weights_only=True``, the ones that mmengine's Runner writes included.
 
 Since torch 2.6 that is torch's default, and it refuses what mmengine stores beside the weights: log histories and
-NumPy values. Here exactly those are allowed, under the names that NumPy 1 and NumPy 2 give them. Everything else is
-refused with the name of what the file wanted to call.
+NumPy values. Here exactly those are allowed, under the names that NumPy 1 and NumPy 2 give them, and NumPy's
+values are made by code of our own (:mod:`mmlight.compat.pickled_arrays`). Everything else is refused with the name of
+what the file wanted to call.
 """
 
 from __future__ import annotations
 
-import codecs
+import difflib
 import os
 import pickle
 import re
 from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from mmlight.compat.pickled_arrays import numpy_names, with_arrays
 from mmlight.compat.wall import Wall, rebind
 from mmlight.errors import InputError, MissingFileError
 
@@ -41,7 +44,7 @@ def load(path: str | os.PathLike, map_location: Any = 'cpu') -> Any:
     trusted = os.environ.get(TRUST, '') not in ('', '0')
     _allow()
     try:
-        return torch.load(path, map_location=map_location, weights_only=not trusted)
+        return with_arrays(torch.load(path, map_location=map_location, weights_only=not trusted))
     except Exception as error:  # damaged files fail in every way there is
         raise InputError(_explain(path, error)) from error
 
@@ -73,13 +76,7 @@ def _allow() -> None:
 
 
 def _allow_list() -> list[Any]:
-    import numpy as np
     from mmengine.logging.history_buffer import HistoryBuffer
-
-    array = np.array([0])
-    reconstruct = array.__reduce__()[0]
-    scalar = array[0].__reduce__()[0]
-    dtypes = {type(np.dtype(code)) for code in '?bBhHiIlLqQefdFD'}
 
     def history_method(cls: type, name: str) -> Callable:
         # A history pickles its statistics as getattr(HistoryBuffer, 'mean'); plain getattr would reach anything.
@@ -87,19 +84,7 @@ def _allow_list() -> list[Any]:
             raise pickle.UnpicklingError(f'Unsupported global: GLOBAL builtins.getattr for {name}')
         return getattr(cls, name)
 
-    return [
-        HistoryBuffer,
-        np.ndarray,
-        np.dtype,
-        *dtypes,
-        codecs.encode,  # NumPy pickles bytes with it; torch 2.4 does not allow it by itself
-        _named(history_method, 'builtins', 'getattr'),
-        *(
-            _named(function, f'numpy.{core}.multiarray', name)
-            for core in ('core', '_core')
-            for function, name in ((reconstruct, '_reconstruct'), (scalar, 'scalar'))
-        ),
-    ]
+    return [HistoryBuffer, _named(history_method, 'builtins', 'getattr'), *numpy_names()]
 
 
 def _named(function: Callable, module: str, name: str) -> Callable:
@@ -142,11 +127,30 @@ _load_from_local.__name__ = 'load_from_local'
 _load_from_http.__name__ = 'load_from_http'
 
 
+def _load_from_torchvision(filename: str, map_location: Any = None) -> Any:
+    """Weights by torchvision's name, from the addresses that mmengine lists: no torchvision is needed."""
+    import json
+
+    import mmengine
+
+    name = filename.partition('://')[2]
+    listed = json.loads((Path(mmengine.__file__).parent / 'hub' / 'torchvision_0.12.json').read_text(encoding='utf-8'))
+    if name not in listed:
+        near = difflib.get_close_matches(name, listed, 3) or sorted(listed)[:3]
+        found = ', '.join(near)
+        raise InputError(f'checkpoint {filename}: torchvision has no weights of this name; nearest: {found}')
+    return _load_from_http(listed[name], map_location)
+
+
+_load_from_torchvision.__name__ = 'load_from_torchvision'
+
+
 def _apply(module: ModuleType) -> str:
     _allow()
     rebind(module.load_from_http, _load_from_http)  # the model-zoo schemes call it by name
     module.CheckpointLoader.register_scheme('', _load_from_local, force=True)
     module.CheckpointLoader.register_scheme(('http://', 'https://'), _load_from_http, force=True)
+    module.CheckpointLoader.register_scheme(('modelzoo://', 'torchvision://'), _load_from_torchvision, force=True)
     return f'weights_only=True with {len(_allowed)} allowed names; {TRUST}=1 trusts files'
 
 

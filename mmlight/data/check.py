@@ -8,6 +8,7 @@ from pathlib import Path
 
 import mmcv
 import numpy as np
+from PIL import Image
 from mmengine import fileio
 from mmengine.config import Config, ConfigDict
 from mmengine.dataset import BaseDataset
@@ -15,6 +16,7 @@ from mmengine.logging import print_log
 from mmengine.registry import DATASETS
 
 from mmlight.data.coco_folder import LOADERS, iter_class_counts, iter_datasets, read_coco
+from mmlight.data.repair import image_size, shown_size
 from mmlight.errors import InputError
 
 LEVELS = ('error', 'warn')
@@ -53,7 +55,7 @@ def check_config_data(cfg: Config, sections: Sequence[str] = LOADERS) -> list[st
             key = (type(dataset), dataset.ann_file, tuple(sorted(dataset.data_prefix.items())), tuple(classes))
             if key not in seen:
                 seen.add(key)
-                warnings += _check_dataset(dataset, classes, where, level, _skips_broken(settings))
+                warnings += _check_dataset(dataset, classes, where, level, settings)
             evaluator = cfg.get(section.replace('dataloader', 'evaluator'))
             warnings += _check_evaluator(evaluator, dataset, section.replace('dataloader', 'evaluator'))
     for warning in warnings:
@@ -97,10 +99,13 @@ def check_coco(
     if not data['images']:
         raise InputError(f'{where}: lists no images')
     for key in ('images', 'annotations', 'categories'):
-        _check_unique((entry['id'] for entry in data[key]), f'{where}: {key} ids')
-    warnings = _check_categories(data, classes, where, level)
+        _check_unique((entry.get('id') for entry in data[key]), f'{where}: {key} ids')
+    info = data.get('info')
+    warnings = list(info.get('repaired') or []) if isinstance(info, dict) else []
+    warnings += _check_categories(data, classes, where, level)
     if data['annotations'] or annotated:
         warnings += _check_boxes(data, where, level)
+    _check_fields(data, where, annotated)
     absent = _absent([entry['file_name'] for entry in data['images']], img_dir)
     if absent:
         text = (
@@ -110,6 +115,36 @@ def check_coco(
             raise InputError(text)
         warnings.append(text)
     return warnings
+
+
+FIX = '`mmlight train --data FOLDER` repairs that in a copy'
+
+
+def _check_fields(data: dict, where: str, annotated: bool) -> None:
+    """What mmdet and pycocotools read of every image and annotation."""
+    for entry in data['images']:
+        for side in ('width', 'height'):
+            if type(entry.get(side)) not in (int, float) or not 0 < entry[side] < float('inf'):
+                raise InputError(
+                    f'{where}: image {entry["file_name"]}: {side} {entry.get(side)!r}, expected a number of pixels; {FIX}'
+                )
+        if not isinstance(entry['file_name'], str):
+            raise InputError(f'{where}: image {entry["id"]}: file_name {entry["file_name"]!r}, expected a string')
+    for entry in data['categories']:
+        if type(entry['id']) is not int or not isinstance(entry['name'], str):
+            raise InputError(
+                f'{where}: category id {entry["id"]!r}, name {entry["name"]!r}: expected a whole number and a string; {FIX}'
+            )
+    if not data['annotations'] or not annotated:
+        return
+    needed = {'id': (int,), 'area': (int, float), 'iscrowd': (int,)}
+    for index, entry in enumerate(data['annotations']):
+        for field, kinds in needed.items():
+            if type(entry.get(field)) not in kinds:
+                said = f'{entry[field]!r}' if field in entry else 'missing'
+                raise InputError(f'{where}: annotations[{index}]: {field} is {said}, expected a number; {FIX}')
+    if any(entry['id'] == 0 for entry in data['annotations']):
+        raise InputError(f'{where}: an annotation has the id 0, whose match pycocotools takes for none; {FIX}')
 
 
 def _check_unique(ids: Iterable, what: str) -> None:
@@ -133,6 +168,12 @@ def _check_categories(data: dict, classes: Sequence[str] | None, where: str, lev
     both = f'classes of the config: {_few(classes)}; categories of the file: {_few(names.values())}'
     if lacking:
         raise InputError(f'{where}: has no category for the classes {_few(lacking)} ({both})')
+    order = [entry['name'] for entry in data['categories'] if entry['name'] in classes]
+    if order != list(classes):
+        raise InputError(
+            f'{where}: mmdet numbers labels in the order of its categories, {_few(order)}, but the classes of the config '
+            f'are {_few(classes)}: every name would be wrong; write metainfo.classes in the order of the file'
+        )
     if extra:
         counts = _few([f'{name} ({count})' for name, count in extra.items()])
         text = f"{where}: annotations of categories that the config's classes lack: {counts} ({both})"
@@ -158,15 +199,23 @@ def _check_boxes(data: dict, where: str, level: str) -> list[str]:
     except (TypeError, ValueError) as error:
         raise InputError(f'{where}: width or height of an image is not a number') from error
     orphan = np.isnan(width)
+    if (np.abs([x, y, w, h]) <= 1).all() and (width[~orphan] > 2).any():
+        raise InputError(
+            f'{where}: all {len(ids)} boxes lie between 0 and 1: fractions of the image, as YOLO writes them; expected '
+            'x, y, w, h in pixels'
+        )
     flat = ~((w > 0) & (h > 0) & np.isfinite(x + y + w + h))
     outside = ~flat & ~orphan & ((x >= width) | (y >= height) | (x + w <= 0) | (y + h <= 0))
     # a pixel's width of tolerance: many converters round
     beyond = ~flat & ~orphan & ~outside & ((x < -1) | (y < -1) | (x + w > width + 1) | (y + h > height + 1))
-    unusable = orphan | flat | outside
+    crowd = np.array([bool(entry.get('iscrowd')) for entry in annotations])
+    small = ~flat & ~orphan & ((w < 1) | (h < 1))  # mmdet leaves them out
+    unusable = orphan | flat | outside | small | crowd
     if unusable.all():
         raise InputError(
-            f'{where}: none of its {len(ids)} boxes is usable: {flat.sum()} of no width or height, {outside.sum()} '
-            f'outside their image, {orphan.sum()} of images that it does not list; expected x, y, w, h in pixels'
+            f'{where}: none of its {len(ids)} boxes is usable: {flat.sum()} of no width or height, {outside.sum()} outside '
+            f'their image, {orphan.sum()} of images that it does not list, {small.sum()} below a pixel, {crowd.sum()} crowds; '
+            'expected x, y, w, h in pixels'
         )
     if level == 'error' and (outside | beyond).any():
         hit = outside | beyond
@@ -178,6 +227,7 @@ def _check_boxes(data: dict, where: str, level: str) -> list[str]:
         'boxes without positive width and height (left out)': flat,
         'boxes wholly outside their image (left out)': outside,
         'boxes that reach beyond their image': beyond,
+        'boxes narrower or lower than a pixel (left out)': small,
         'annotations of images that it does not list (left out)': orphan,
     }
     return [f'{where}: {hit.sum()} {text}: ids {_few(ids[hit].tolist())}' for text, hit in texts.items() if hit.any()]
@@ -236,7 +286,33 @@ def _skips_broken(settings: ConfigDict) -> bool:
     return any(step.get('on_error') == 'skip' or step.get('ignore_empty') for step in loaders)
 
 
-def _check_dataset(dataset: BaseDataset, classes: list[str], where: str, level: str, skips: bool) -> list[str]:
+def _check_left(dataset: BaseDataset, pipeline: list, where: str) -> list[str]:
+    """What the data set's own filters leave to train on, and whether its masks are there."""
+    data = read_coco(dataset.ann_file)
+    least = (dataset.filter_cfg or {}).get('min_size', 0)
+    images = {entry['id']: entry for entry in data['images']}
+    small = {key for key, entry in images.items() if min(entry['width'], entry['height']) < least}
+    name = f'annotation file {dataset.ann_file}'
+    if len(small) == len(images):
+        raise InputError(
+            f'{name}: all {len(images)} images are smaller than the {least} pixels of {where}.filter_cfg.min_size; '
+            f'set it lower: --cfg-options {where}.filter_cfg.min_size=1'
+        )
+    with_masks = any(isinstance(step, dict) and step.get('with_mask') for step in pipeline)
+    bare = [entry['id'] for entry in data['annotations'] if not entry.get('segmentation') and not entry.get('iscrowd')]
+    if with_masks and bare:
+        raise InputError(
+            f'{name}: {len(bare)} of {len(data["annotations"])} annotations have no segmentation, which the config trains '
+            f'masks from: ids {_few(bare)}'
+        )
+    if small:
+        return [f'{name}: {len(small)} of {len(images)} images are smaller than {least} pixels (left out by filter_cfg)']
+    return []
+
+
+def _check_dataset(
+    dataset: BaseDataset, classes: list[str], where: str, level: str, settings: ConfigDict
+) -> list[str]:
     if getattr(dataset, 'backend_args', None) or '://' in f'{dataset.ann_file}{dataset.data_root}':
         return []  # not on this machine's disk
     if dataset.data_root and not os.path.isdir(dataset.data_root):
@@ -246,9 +322,10 @@ def _check_dataset(dataset: BaseDataset, classes: list[str], where: str, level: 
     if hasattr(dataset, 'seg_map_suffix') and hasattr(dataset, 'img_suffix'):
         return _check_segmentation(dataset, classes, where)
     if _reads_plain_coco(type(dataset)):
-        missing = 'warn' if skips else level
+        missing = 'warn' if _skips_broken(settings) else level
+        pipeline = settings.get('pipeline') or []
         annotated = not dataset.test_mode
-        return check_coco(
+        warnings = check_coco(
             dataset.ann_file,
             _image_folder(dataset),
             classes,
@@ -256,6 +333,7 @@ def _check_dataset(dataset: BaseDataset, classes: list[str], where: str, level: 
             missing_images=missing,
             annotated=annotated,
         )
+        return warnings + (_check_left(dataset, pipeline, where) if annotated else [])
     if dataset.ann_file and not os.path.exists(dataset.ann_file):
         raise InputError(f'config key {where}.ann_file: {dataset.ann_file} does not exist')
     return []
@@ -308,12 +386,38 @@ def _check_segmentation(dataset: BaseDataset, classes: list[str], where: str) ->
             f'{where}: {len(labels)} of {len(pairs)} images have no label file: {_few(labels)}; looked for {example}'
         )
     labelled = [pair for pair in pairs if pair[1]]
-    for index in np.unique(np.linspace(0, len(labelled) - 1, min(SAMPLED_LABELS, len(labelled))).astype(int)):
-        _check_labels(*labelled[index], dataset, classes)
+    for image, label in labelled:  # headers alone: quick enough for all
+        _check_sizes(image, label)
+    sampled = np.unique(np.linspace(0, len(labelled) - 1, min(SAMPLED_LABELS, len(labelled))).astype(int))
+    found: set[int] = set()
+    for index in sampled:
+        found |= _check_labels(*labelled[index], dataset, classes)
+    if dataset.label_map or dataset.reduce_zero_label or not found:
+        return []
+    if found <= {0, dataset.ignore_index} and dataset.ignore_index in found and len(classes) <= 2:
+        raise InputError(
+            f'{where}: the label files hold {_few(sorted(found))} alone: {dataset.ignore_index} is ignored, so the class '
+            f'{classes[-1]} would never be trained; write its pixels as {len(classes) - 1}'
+        )
     return []
 
 
-def _check_labels(image_file: str, label_file: str, dataset: BaseDataset, classes: list[str]) -> None:
+def _check_sizes(image_file: str, label_file: str) -> None:
+    """The label map is one channel of the size of its image (as EXIF turns it); damaged files are the loader's."""
+    image, label = shown_size(image_file), image_size(label_file)
+    if image is None or label is None:
+        return
+    if image != label[0]:
+        raise InputError(
+            f'label file {label_file}: {label[0]} pixels, its image has {image}'
+        )
+    with Image.open(label_file) as opened:
+        if opened.mode in ('RGB', 'RGBA', 'CMYK', 'YCbCr', 'LA'):
+            raise InputError(f'label file {label_file}: {len(opened.getbands())} channels, expected one with class ids')
+
+
+def _check_labels(image_file: str, label_file: str, dataset: BaseDataset, classes: list[str]) -> set[int]:
+    """The values of a label file; wrong ones are InputErrors."""
     labels = _decode(label_file, 'unchanged', 'pillow').squeeze()  # as mmseg reads them
     if labels.ndim != 2:
         raise InputError(f'label file {label_file}: {labels.shape[-1]} channels, expected one with class ids')
@@ -330,6 +434,7 @@ def _check_labels(image_file: str, label_file: str, dataset: BaseDataset, classe
             f'label file {label_file}: values {_few(wrong)} are beyond the {known} classes '
             f'({low} to {high}, {dataset.ignore_index} = ignore){hint}'
         )
+    return {int(value) for value in np.unique(labels)}
 
 
 def _decode(path: str, flag: str, backend: str) -> np.ndarray:

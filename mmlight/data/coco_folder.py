@@ -2,12 +2,15 @@
 
 import copy
 import json
+import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import NoneType
 
 from mmengine.config import Config, ConfigDict
 
+from mmlight.data.repair import Repair, repaired_file
 from mmlight.errors import InputError
 
 SPLITS = {'train': ('train',), 'val': ('val', 'valid', 'validation'), 'test': ('test',)}
@@ -50,15 +53,24 @@ def find_coco_folder(folder: str | Path) -> dict[str, CocoSplit]:
 
 
 def _ann_file(root: Path, names: tuple[str, ...]) -> Path | None:
+    """The split's annotation file; upper and lower case are one, as in what CVAT exports."""
+    annotations = _entries(root).get('annotations')
     for name in names:
-        files = sorted((root / 'annotations').glob(f'instances_{name}*.json'))
+        prefix = f'instances_{name}'
+        files = [file for key, file in _entries(annotations).items() if key.startswith(prefix) and key.endswith('.json')]
         if len(files) > 1:
             listed = ', '.join(file.name for file in files)
             raise InputError(f'data folder {root}: several {name} annotation files ({listed}), expected one')
-        for file in (*files, root / name / '_annotations.coco.json'):
-            if file.is_file():
+        folder = _entries(root).get(name)
+        for file in (*files, *(_entries(folder).get('_annotations.coco.json') for _ in range(1))):
+            if file is not None and file.is_file():
                 return file
     return None
+
+
+def _entries(folder: Path | None) -> dict[str, Path]:
+    """Lower-case name -> path of what is in a folder; nothing where there is none."""
+    return {path.name.lower(): path for path in sorted(folder.iterdir())} if folder and folder.is_dir() else {}
 
 
 def _img_dir(root: Path, ann_file: Path, names: tuple[str, ...]) -> Path:
@@ -67,16 +79,26 @@ def _img_dir(root: Path, ann_file: Path, names: tuple[str, ...]) -> Path:
     if not images:
         raise InputError(f'{ann_file}: lists no images')
     first = images[0]['file_name']
-    suffix = ann_file.stem.removeprefix('instances_')  # 'train2017'
+    if not isinstance(first, str):
+        raise InputError(f'annotation file {ann_file}: images[0].file_name is {first!r}, expected a string')
+    suffix = ann_file.stem[len('instances_') :] if ann_file.stem.lower().startswith('instances_') else ann_file.stem
     tried = [ann_file.parent] if ann_file.name.startswith('_') else []
-    for name in dict.fromkeys((suffix, *names)):
-        tried += [root / name, root / 'images' / name, root / name / 'images', root / 'leftImg8bit' / name]
-    tried += [root / 'images', root]
+    for name in dict.fromkeys((suffix.lower(), *names)):
+        for parts in ((name,), ('images', name), (name, 'images'), ('leftimg8bit', name)):
+            tried.append(_below(root, parts))
+    tried += [_below(root, ('images',)), root]
     for folder in tried:
-        if (folder / first).is_file():
+        if (folder / first).is_file() or (folder / first.replace('\\', '/')).is_file():
             return folder
-    places = ', '.join(f'{folder.relative_to(root)}/' for folder in tried)
+    places = ', '.join(f'{folder.relative_to(root)}/' for folder in dict.fromkeys(tried))
     raise InputError(f'data folder {root}: image {first} of {ann_file.name} not found; looked in {places}')
+
+
+def _below(root: Path, parts: tuple[str, ...]) -> Path:
+    """A folder by names in any case."""
+    for part in parts:
+        root = _entries(root).get(part, root / part)
+    return root
 
 
 def read_coco(ann_file: str | Path, annotated: bool = True) -> dict:
@@ -96,14 +118,14 @@ def read_coco(ann_file: str | Path, annotated: bool = True) -> dict:
         data = json.loads(path.read_bytes())
     except OSError as error:
         raise InputError(f'annotation file {path}: {error.strerror or error}') from error
-    except ValueError as error:  # JSON or encoding
-        raise InputError(f'annotation file {path}: not JSON ({error})') from error
+    except (ValueError, RecursionError) as error:  # JSON or encoding, or lists in lists in lists
+        raise InputError(f'annotation file {path}: not JSON ({" ".join(str(error).split())})') from error
     if not isinstance(data, dict):
         raise InputError(
             f'annotation file {path}: not COCO: expected an object at the top, found {type(data).__name__}'
         )
-    needed = {'images': ('id', 'file_name', 'height', 'width'), 'categories': ('id', 'name'),
-              'annotations': ('id', 'image_id', 'category_id', 'bbox')}  # fmt: skip
+    needed = {'images': ('id', 'file_name'), 'categories': ('id', 'name'),
+              'annotations': ('image_id', 'category_id', 'bbox')}  # fmt: skip
     if not annotated:
         data.setdefault('annotations', [])
     for key, fields in needed.items():
@@ -116,11 +138,16 @@ def read_coco(ann_file: str | Path, annotated: bool = True) -> dict:
             if not isinstance(entry, dict) or not fields <= entry.keys():
                 lacking = sorted(fields - entry.keys()) if isinstance(entry, dict) else sorted(fields)
                 raise InputError(f'annotation file {path}: {key}[{index}] lacks {", ".join(map(repr, lacking))}')
+            for field in ('id', 'image_id', 'category_id'):
+                if field in entry and not isinstance(entry[field], (int, str, float, NoneType)):
+                    raise InputError(
+                        f'annotation file {path}: {key}[{index}].{field} is {entry[field]!r}, expected a whole number'
+                    )
     return data
 
 
 def coco_classes(ann_file: str | Path, default: tuple[str, ...] | None = None) -> tuple[str, ...]:
-    """The class names of a COCO file, ordered by category id.
+    """The class names of a COCO file in its own order, which is that of mmdet's labels.
 
     Exporters such as Roboflow's add a parent category without annotations; a category that has none and is named as
     the supercategory of another is left out.
@@ -136,9 +163,9 @@ def coco_classes(ann_file: str | Path, default: tuple[str, ...] | None = None) -
         return default
     data = read_coco(ann_file)
     used = {entry['category_id'] for entry in data['annotations']}
-    categories = sorted(data['categories'], key=lambda entry: entry['id'])
+    categories = data['categories']
     parents = {entry.get('supercategory') for entry in categories if entry.get('supercategory') != entry['name']}
-    names = [entry['name'] for entry in categories if entry['id'] in used or entry['name'] not in parents]
+    names = [str(entry['name']) for entry in categories if entry['id'] in used or entry['name'] not in parents]
     if not names:
         raise InputError(f'annotation file {ann_file}: defines no categories')
     twice = sorted({name for name in names if names.count(name) > 1})
@@ -147,11 +174,31 @@ def coco_classes(ann_file: str | Path, default: tuple[str, ...] | None = None) -
     return tuple(names)
 
 
-def use_coco_folder(cfg: Config, folder: str | Path) -> Config:
+def cache_folder() -> Path:
+    """The user's cache folder of this package."""
+    return Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache') / 'mmlight'
+
+
+def _repaired(split: CocoSplit, folder: Path) -> CocoSplit:
+    """The split with a repaired annotation file where its own would train, or be judged, wrongly."""
+    data = read_coco(split.ann_file)
+    said = Repair(data, f'annotation file {split.ann_file}', split.img_dir).run()
+    return replace(split, ann_file=repaired_file(split.ann_file, data, said, folder)) if said else split
+
+
+def use_coco_folder(cfg: Config, folder: str | Path, repaired_to: str | Path | None = None) -> Config:
     """Points an mmdet config at a COCO folder, in place: data loaders, evaluators, classes, ``num_classes``.
 
     The classes are those of the training annotations. ``num_classes`` of every detection head follows; RPN heads,
     which know objects from background only, are left alone. Test uses the test split if there is one, else val.
+
+    A file that lacks what mmdet or pycocotools need, or whose ids, order or sizes would mislead them, is repaired in a
+    copy (:mod:`mmlight.data.repair`); :func:`mmlight.data.check.check_config_data` says what was changed.
+
+    Args:
+        cfg: Config to change.
+        folder: COCO folder.
+        repaired_to: Folder for the copies; by default the config's work dir, else the user's cache.
 
     Returns:
         ``cfg``.
@@ -159,7 +206,8 @@ def use_coco_folder(cfg: Config, folder: str | Path) -> Config:
     Raises:
         InputError: as :func:`find_coco_folder` and :func:`coco_classes`; the config has no COCO data set to replace.
     """
-    splits = find_coco_folder(folder)
+    target = Path(repaired_to or cfg.get('work_dir') or cache_folder()) / 'annotations'
+    splits = {name: _repaired(split, target) for name, split in find_coco_folder(folder).items()}
     classes = coco_classes(splits['train'].ann_file)
     splits.setdefault('test', splits['val'])
     for loader, split in zip(LOADERS, ('train', 'val', 'test'), strict=True):

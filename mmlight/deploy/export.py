@@ -229,6 +229,7 @@ def describe(
     return dict(
         task='detection' if detects else 'segmentation',
         outputs=list(graph.outputs),
+        threshold=getattr(getattr(graph.model, 'decode_head', None), 'threshold', None) or 0.3,
         classes=classes or [str(index) for index in range(number)],
         palette=_palette(meta, number),
         size=list(size),

@@ -134,7 +134,7 @@ class OnnxModel(BaseModel):
         size = tuple(meta.get('ori_shape', sides)[:2])
         if maps.dim() == 4:  # logits are enlarged before the choice, as mmseg does
             maps = F.interpolate(maps, size, mode='bilinear', align_corners=False)
-            maps = maps.argmax(1) if maps.shape[1] > 1 else (maps[:, 0].sigmoid() > 0.3)
+            maps = maps.argmax(1) if maps.shape[1] > 1 else (maps[:, 0].sigmoid() > self.about.get('threshold', 0.3))
         elif sides != size:
             maps = F.interpolate(maps[None].float(), size, mode='nearest-exact')[0]
         return PixelData(data=maps.long())

@@ -206,8 +206,12 @@ def _compare(
         if logits is not None and len(logits) > 1:
             difference = float(np.abs(logits - output).max() / np.abs(logits).max())
             agreement.logits = max(agreement.logits, difference)
-        output = output.argmax(0) if len(output) > 1 else output[0] > np.log(0.3 / 0.7)
+        output = output.argmax(0) if len(output) > 1 else output[0] > _logit(description['threshold'])
     equal.append(np.mean(labels == output))
+
+
+def _logit(probability: float) -> float:
+    return np.log(probability / (1 - probability))
 
 
 def _match(agreement: Agreement, theirs: tuple, ours: tuple, score_thr: float) -> None:

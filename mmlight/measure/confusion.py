@@ -6,15 +6,14 @@ more row and column, *background*: false alarms and misses.
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from mmengine.config import Config
 from mmengine.dataset import BaseDataset
-from mmengine.fileio import load
 
+from mmlight.compat.pickled_arrays import load_predictions
 from mmlight.errors import InputError
 from mmlight.measure.dataset_view import build_dataset
 from mmlight.runtime.progress import track
@@ -173,10 +172,7 @@ def _suppressed(boxes, labels, order, threshold, overlap):
 
 
 def _read_pickle(path: Path) -> list[dict]:
-    try:
-        results = load(path)
-    except (pickle.UnpicklingError, EOFError, TypeError, ValueError) as error:
-        raise InputError(f'{path}: not a pickle that `tools/test.py --out` wrote ({error})') from error
+    results = load_predictions(path)
     if not isinstance(results, list) or not results or not isinstance(results[0], dict):
         raise InputError(f'{path}: holds no list of predictions; write it with `tools/test.py --out {path.name}`')
     return results

@@ -10,6 +10,7 @@ from mmengine.fileio import LocalBackend, register_backend
 from torch import nn
 
 from mmlight.errors import InputError
+from mmlight.runtime.config import one_line
 
 OPTIONAL = ('num_batches_tracked', 'arithmetic')
 """Ends of the names that older checkpoints lack; what stands in them is checked when they are loaded."""
@@ -61,7 +62,12 @@ def load(path: str | os.PathLike, name: str = 'checkpoint') -> dict:
     from mmlight.compat import checkpoint as compat
 
     if '://' in str(path):
-        content = CheckpointLoader.load_checkpoint(str(path), map_location='cpu')
+        try:
+            content = CheckpointLoader.load_checkpoint(str(path), map_location='cpu')
+        except (KeyError, ImportError, AssertionError, OSError, ValueError, TypeError, RuntimeError) as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError(f'{name} {path}: cannot be loaded from there ({one_line(error)})') from error
     elif not Path(path).is_file():
         raise InputError(f'{name} {path}: no such file')
     else:

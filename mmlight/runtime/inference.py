@@ -15,7 +15,7 @@ from mmengine.structures import BaseDataElement, InstanceData
 from torch import nn
 
 from mmlight.errors import InputError
-from mmlight.runtime.config import innermost, load_config
+from mmlight.runtime.config import explain, innermost, load_config
 
 
 def network_and_shape(
@@ -78,7 +78,12 @@ def build(config: Config) -> nn.Module:
     if 'model' not in config:
         raise InputError(f'config {config.filename}: defines no `model`')
     with DefaultScope.overwrite_default_scope(config.get('default_scope', 'mmdet')):
-        return revert_sync_batchnorm(MODELS.build(config.model))
+        try:
+            return revert_sync_batchnorm(MODELS.build(config.model))
+        except (TypeError, KeyError, ValueError, AssertionError, ImportError) as error:
+            if isinstance(error, InputError):
+                raise
+            raise explain(error, config) from error
 
 
 def _forward(network: nn.Module, image: torch.Tensor) -> Any:

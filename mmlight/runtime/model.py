@@ -53,7 +53,7 @@ def build_model(cfg: Config, weights: str | os.PathLike | None) -> tuple[nn.Modu
     content = ckpt.load(weights, '--weights') if weights is not None else None
     try:
         model = MODELS.build(dict(cfg.model))
-    except (TypeError, KeyError, ValueError, AssertionError) as error:
+    except (TypeError, KeyError, ValueError, AssertionError, ImportError) as error:
         raise explain(error, cfg) from error
     check_strides(model)
     if content is None:
@@ -65,7 +65,7 @@ def build_model(cfg: Config, weights: str | os.PathLike | None) -> tuple[nn.Modu
             print_log(report, 'current', logging.WARNING)
         ckpt.load_into(model, content)
     stored = (content or {}).get('meta') or {}
-    meta = {str(k).lower(): v for k, v in (stored.get('dataset_meta') or {}).items()} or dataset_meta(cfg)
+    meta = _named({str(k).lower(): v for k, v in (stored.get('dataset_meta') or {}).items()}) or dataset_meta(cfg)
     if get_device() == 'cpu':
         model = revert_sync_batchnorm(model)
     return model.to(get_device()).eval(), meta
@@ -79,4 +79,10 @@ def dataset_meta(cfg: Config) -> dict:
         # a name without a package is of the config's scope, which `get` does not follow by itself
         kind = DATASETS.get(kind if '.' in kind else f'{cfg.get("default_scope") or "mmengine"}.{kind}')
     meta = {**(getattr(kind, 'METAINFO', None) or {}), **(dataset.get('metainfo') or {})}
-    return {str(key).lower(): value for key, value in meta.items()}
+    return _named({str(key).lower(): value for key, value in meta.items()})
+
+
+def _named(meta: dict) -> dict:
+    """Class names that are numbers become strings."""
+    names = meta.get('classes')
+    return {**meta, 'classes': tuple(map(str, names))} if isinstance(names, (list, tuple)) else meta

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
+import matplotlib
 import numpy as np
 import torch
 from mmcv.transforms import Compose
@@ -24,6 +25,7 @@ from mmlight.runtime.model import build_model, published_weights
 from mmlight.runtime.progress import track
 from mmlight.weights.catalogue import for_config
 
+LONGEST_NAME = 255  # bytes, on every usual file system
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.ppm')
 
 
@@ -80,6 +82,9 @@ def predict(
         weights = 'published'
     weights = published_weights(cfg, None if weights == 'initial' else weights)
     folder = Path(out) if out is not None else Path('predictions') / Path(cfg.filename or 'config').stem
+    for given in [images] if isinstance(images, (str, os.PathLike)) else images:
+        if Path(given).is_dir() and folder.resolve().is_relative_to(Path(given).resolve()):
+            raise InputError(f'--out {folder}: lies in the image folder {given}, whose images the next call would take')
     try:
         (folder / 'pictures').mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -98,6 +103,8 @@ def find_images(patterns: Sequence[str | os.PathLike]) -> list[Path]:
     files: list[Path] = []
     for pattern in patterns:
         path = Path(pattern)
+        if len(os.fsencode(path.name)) > LONGEST_NAME:
+            raise InputError(f'image {path.name[:40]}…: no file has a name of {len(path.name)} characters')
         if path.is_dir():
             found = sorted(p for p in path.rglob('*') if p.suffix.lower() in IMAGE_SUFFIXES)
             if not found:
@@ -115,14 +122,22 @@ def find_images(patterns: Sequence[str | os.PathLike]) -> list[Path]:
 
 
 def _predict_files(cfg, model, meta, files, folder, score_thr, weights) -> Prediction:
+    result, entries = Prediction(folder / 'predictions.json'), []
+    try:
+        _fill(result, entries, cfg, model, meta, files, folder, score_thr)
+    finally:  # an interruption keeps what is there
+        _write(result, cfg, meta, weights, entries)
+    return result
+
+
+def _fill(result, entries, cfg, model, meta, files, folder, score_thr) -> None:
     if not (cfg.get('test_dataloader') or {}).get('dataset') or not cfg.get('visualizer'):
         raise InputError(f'config {cfg.filename}: `predict` needs its test_dataloader.dataset and visualizer')
     dataset = innermost(cfg.test_dataloader.dataset)
     pipeline = Compose([t for t in dataset.pipeline if 'LoadAnnotations' not in str(t['type'])])
     read = LoadImage()  # notices damaged files, which decoders pass with a grey remainder
     visualizer = _visualizer(cfg, meta)
-    result = Prediction(folder / 'predictions.json')
-    entries = []
+    names = Names()
     for number, file in enumerate(track(files, 'predict', len(files))):
         try:
             image = read({'img_path': str(file)})['img'][..., ::-1]
@@ -132,7 +147,7 @@ def _predict_files(cfg, model, meta, files, folder, score_thr, weights) -> Predi
             continue
         with torch.no_grad():
             sample = model.test_step(pseudo_collate([data]))[0].cpu()
-        name = _free_name(file, result.pictures)
+        name = names.free(file)
         picture = folder / 'pictures' / name
         entry = {'file': str(file), 'width': image.shape[1], 'height': image.shape[0], 'picture': f'pictures/{name}'}
         threshold = {}
@@ -150,6 +165,9 @@ def _predict_files(cfg, model, meta, files, folder, score_thr, weights) -> Predi
         )
         result.pictures.append(picture)
         entries.append(entry)
+
+
+def _write(result: Prediction, cfg: Config, meta: dict, weights: str | os.PathLike | None, entries: list[dict]) -> None:
     result.content = {
         'config': str(cfg.filename),
         'weights': None if weights is None else str(weights),
@@ -157,8 +175,9 @@ def _predict_files(cfg, model, meta, files, folder, score_thr, weights) -> Predi
         'images': entries,
         'failed': [{'file': str(file), 'reason': reason} for file, reason in result.failed],
     }
-    result.json.write_text(json.dumps(result.content, indent=1) + '\n', encoding='utf-8')
-    return result
+    part = result.json.with_suffix('.part')
+    part.write_text(json.dumps(result.content, indent=1) + '\n', encoding='utf-8')
+    part.replace(result.json)
 
 
 def detections(instances, classes: Sequence[str] | None, score_thr: float) -> list[dict]:
@@ -197,6 +216,7 @@ def _visualizer(cfg: Config, meta: dict) -> Visualizer:
     settings = {**cfg.visualizer, 'vis_backends': None, 'save_dir': None, 'name': f'predict-{id(meta)}'}
     if cfg.get('default_scope') == 'mmseg':
         settings.setdefault('alpha', 0.5)  # mmseg's own 0.8 hides the picture
+    matplotlib.rcParams['text.parse_math'] = False  # a name with two dollar signs is no formula
     visualizer = VISUALIZERS.build(settings)
     palette = meta.get('palette') or np.random.default_rng(0).integers(32, 256, (len(meta.get('classes') or []), 3))
     if not isinstance(palette, str):  # a name such as 'coco' is mmdet's to read
@@ -205,11 +225,17 @@ def _visualizer(cfg: Config, meta: dict) -> Visualizer:
     return visualizer
 
 
-def _free_name(file: Path, taken: list[Path]) -> str:
-    """A file name for the picture of ``file``; images of one name from several folders get a number."""
-    names = {path.name for path in taken}
-    suffix = file.suffix if file.suffix.lower() in ('.jpg', '.jpeg', '.png') else '.png'
-    name, number = file.stem + suffix, 1
-    while name in names or Path(name).stem in {Path(other).stem for other in names}:
-        name, number = f'{file.stem}_{number}{suffix}', number + 1
-    return name
+class Names:
+    """File names for pictures: images of one name from several folders get a number."""
+
+    def __init__(self) -> None:
+        self.taken: set[str] = set()
+
+    def free(self, file: Path) -> str:
+        suffix = file.suffix if file.suffix.lower() in ('.jpg', '.jpeg', '.png') else '.png'
+        stem, number = file.stem, 0
+        while stem in self.taken:
+            number += 1
+            stem = f'{file.stem}_{number}'
+        self.taken.add(stem)
+        return stem + suffix

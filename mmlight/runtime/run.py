@@ -20,6 +20,9 @@ from mmlight.runtime.device import check_launcher
 from mmlight.runtime.progress import ProgressBar
 from mmlight.runtime.strides import check_strides
 
+BUILDING = (TypeError, KeyError, ValueError, AssertionError, AttributeError, ImportError)
+"""What constructors raise for arguments that they do not know or cannot use, and for packages that are missing."""
+
 
 @dataclass(frozen=True)
 class RunOptions:
@@ -45,10 +48,10 @@ def prepare(config: str | os.PathLike | Config, options: RunOptions) -> Config:
     check_launcher(options.launcher)
     cfg = copy.deepcopy(config) if isinstance(config, Config) else load_config(config, options.cfg_options)
     cfg.launcher = options.launcher
-    if options.data is not None:
-        use_coco_folder(cfg, options.data)
     if options.work_dir is not None or not cfg.get('work_dir'):
         cfg.work_dir = str(options.work_dir or Path('work_dirs') / Path(cfg.filename or 'config').stem)
+    if options.data is not None:
+        use_coco_folder(cfg, options.data)
     return cfg
 
 
@@ -68,7 +71,7 @@ def build_runner(cfg: Config, job: str) -> Runner:
             loops = (runner.test_loop,)
     except InputError:
         raise
-    except (TypeError, KeyError, ValueError, AssertionError) as error:
+    except BUILDING as error:
         raise explain(error, cfg) from error
     if loops[0] is None:
         raise InputError(f'config {cfg.filename}: lacks {job}_dataloader and {job}_cfg')
@@ -78,7 +81,7 @@ def build_runner(cfg: Config, job: str) -> Runner:
 def add_hooks(cfg: Config) -> None:
     """The hooks and the checkpoint backend of this package, unless the config names them itself."""
     hooks = list(cfg.get('custom_hooks') or [])
-    for kind in ('mmlight.SeedByStep', 'mmlight.ProgressBar'):
+    for kind in ('mmlight.SeedByStep', 'mmlight.ProgressBar', 'mmlight.UniqueNames', 'mmlight.FiniteLoss'):
         if all(hook.get('type') != kind for hook in hooks if isinstance(hook, dict)):
             hooks.append(ConfigDict(type=kind))
     cfg.custom_hooks = hooks
@@ -111,10 +114,29 @@ def plain_model(runner: Runner) -> torch.nn.Module:
 
 
 def run(runner: Runner, job: Callable[[], Any]) -> Any:
-    """What ``job`` returns; the progress bars are closed however it ends."""
+    """What ``job`` returns; the progress bars are closed however it ends.
+
+    Raises:
+        InputError: what mmengine builds or reads only when it starts refuses the config.
+    """
+    start = runner.iter
     try:
         return job()
+    except BUILDING as error:
+        if isinstance(error, InputError) or runner.iter > start or _inside(error):
+            raise
+        raise explain(error, runner.cfg) from error
     finally:
         for hook in runner.hooks:
             if isinstance(hook, ProgressBar):
                 hook.close()
+
+
+def _inside(error: BaseException) -> bool:
+    """Whether the error came out of a step of the model: then it is no wrong setting, or a traceback says more."""
+    trace = error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_name in ('train_step', 'val_step', 'test_step'):
+            return True
+        trace = trace.tb_next
+    return False

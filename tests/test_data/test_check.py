@@ -20,7 +20,10 @@ def images(tmp_path):
 
 
 def boxed(*boxes, **more):
-    return [{'id': 10 + k, 'image_id': 0, 'category_id': 1, 'bbox': list(b), **more} for k, b in enumerate(boxes)]
+    return [
+        {'id': 10 + k, 'image_id': 0, 'category_id': 1, 'bbox': list(b), 'area': 1, 'iscrowd': 0, **more}
+        for k, b in enumerate(boxes)
+    ]
 
 
 def segmentor(root, num_classes=19, **dataset) -> Config:
@@ -75,7 +78,9 @@ def test_boxes_of_no_use_at_all(tmp_path, images):
 
 def test_categories_against_classes(tmp_path, images):
     path = write(tmp_path / 'a.json', names=('cat', 'dog', 'eel'))
-    assert check_coco(path, images, ('eel', 'dog', 'cat')) == []
+    assert check_coco(path, images, ('cat', 'dog', 'eel')) == []
+    with pytest.raises(InputError, match='in the order of its categories, cat, dog, eel, but the classes'):
+        check_coco(path, images, ('eel', 'dog', 'cat'))
     with pytest.raises(InputError) as caught:
         check_coco(path, images, ('cat', 'dog', 'horse'))
     for part in ('no category for the classes horse', 'config: cat, dog, horse', 'file: cat, dog, eel'):
@@ -110,7 +115,8 @@ def test_ids_that_occur_twice(tmp_path, images):
 
 def test_large_file_is_quick(tmp_path, images):
     """A tenth of COCO train2017, 86 thousand boxes."""
-    boxes = [{'id': k, 'image_id': k % 2, 'category_id': 1, 'bbox': [1.0, 2.0, 30.0, 4.0]} for k in range(86_000)]
+    box = {'category_id': 1, 'bbox': [1.0, 2.0, 30.0, 4.0], 'area': 120.0, 'iscrowd': 0}
+    boxes = [{'id': k + 1, 'image_id': k % 2, **box} for k in range(86_000)]
     path = write(tmp_path / 'a.json', annotations=boxes)
     start = time.process_time()
     assert check_coco(path, images, ('cat', 'dog')) == []

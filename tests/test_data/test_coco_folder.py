@@ -18,7 +18,14 @@ def write(path, files=('a.jpg', 'b.jpg'), names=('cat', 'dog'), **changes):
         'images': [{'id': k, 'file_name': name, 'height': 48, 'width': 64} for k, name in enumerate(files)],
         'categories': [{'id': 3 * k + 1, 'name': name} for k, name in enumerate(names)],
         'annotations': [
-            {'id': k, 'image_id': k % len(files), 'category_id': 3 * k + 1, 'bbox': [2, 3, 20, 10], 'area': 200}
+            {
+                'id': k + 1,
+                'image_id': k % len(files),
+                'category_id': 3 * k + 1,
+                'bbox': [2, 3, 20, 10],
+                'area': 200,
+                'iscrowd': 0,
+            }
             for k in range(len(names))
         ],
     }
@@ -117,7 +124,8 @@ def test_what_is_missing_is_named(tmp_path):
     [
         ({'images': None}, "key 'images' is not a list but NoneType"),
         ({'annotations': [{'id': 1, 'image_id': 0}]}, r"annotations\[0\] lacks 'bbox', 'category_id'"),
-        ({'images': [{'id': 1, 'file_name': 'a'}]}, r"images\[0\] lacks 'height', 'width'"),
+        ({'images': [{'id': 1}]}, r"images\[0\] lacks 'file_name'"),
+        ({'images': [{'id': [1], 'file_name': 'a'}]}, r'images\[0\]\.id is \[1\], expected a whole number'),
         ({'categories': ['cat']}, r"categories\[0\] lacks 'id', 'name'"),
     ],
 )
@@ -140,13 +148,13 @@ def test_not_json(tmp_path):
         coco_classes(path)
 
 
-def test_classes_follow_the_ids_and_leave_out_an_unused_parent(tmp_path):
+def test_classes_are_in_the_order_of_the_labels_and_leave_out_an_unused_parent(tmp_path):
     categories = [
         {'id': 7, 'name': 'b', 'supercategory': 'things'},
         {'id': 0, 'name': 'things', 'supercategory': 'none'},
         {'id': 2, 'name': 'a', 'supercategory': 'things'},
     ]
-    assert coco_classes(write(tmp_path / 'a.json', categories=categories)) == ('a', 'b')
+    assert coco_classes(write(tmp_path / 'a.json', categories=categories)) == ('b', 'a')
     categories[0]['name'] = 'a'
     with pytest.raises(InputError, match='names occur twice: a'):
         coco_classes(write(tmp_path / 'a.json', categories=categories))

@@ -8,7 +8,7 @@ from pycocotools.mask import decode
 
 from mmlight.errors import InputError
 from mmlight.runtime.model import dataset_meta
-from mmlight.runtime.predict import _free_name, detections, find_images, shares
+from mmlight.runtime.predict import Names, detections, find_images, shares
 
 
 def test_detections_are_coco_results():
@@ -44,10 +44,10 @@ def test_find_images(tmp_path):
 
 
 def test_pictures_of_one_name_are_kept_apart(tmp_path):
-    taken = []
-    for folder in ('x', 'y', 'z'):
-        taken.append(tmp_path / _free_name(tmp_path / folder / 'a.png', taken))
-    assert [path.name for path in taken] == ['a.png', 'a_1.png', 'a_2.png']
+    names = Names()
+    found = [names.free(tmp_path / folder / 'a.png') for folder in ('x', 'y', 'z')]
+    assert found == ['a.png', 'a_1.png', 'a_2.png']
+    assert names.free(tmp_path / 'w' / 'a_1.JPG') == 'a_1_1.JPG', 'labels share the stem'
 
 
 def test_class_names_come_from_the_config_else_from_the_data_set_class():

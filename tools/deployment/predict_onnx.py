@@ -85,7 +85,8 @@ class Network:
             return {'boxes': boxes, 'scores': found['scores'][0][keep], 'labels': found['labels'][0][keep]}
         maps = found[self.about['outputs'][0]][0, ..., : inner[0], : inner[1]]
         if maps.ndim == 3:
-            maps = maps.argmax(0) if len(maps) > 1 else maps[0] > np.log(0.3 / 0.7)
+            threshold = self.about.get('threshold', 0.3)  # of one map that stands for two classes
+            maps = maps.argmax(0) if len(maps) > 1 else maps[0] > np.log(threshold / (1 - threshold))
         maps = np.ascontiguousarray(maps, np.uint8 if len(self.about['classes']) <= 256 else np.uint16)
         return {'labels': cv2.resize(maps, image.shape[1::-1], interpolation=cv2.INTER_NEAREST)}
 

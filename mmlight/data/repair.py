@@ -1,0 +1,250 @@
+"""What exporters leave out of a COCO file, and what they number or order otherwise, put right in a copy.
+
+mmdet numbers labels in the order of the file's categories and needs ``area`` and ``iscrowd``; pycocotools takes a match
+with annotation 0 for none; images are turned by their EXIF orientation when they are read. A repaired file says under
+``info.repaired`` what was changed.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable
+from numbers import Real
+from pathlib import Path
+
+from PIL import Image, UnidentifiedImageError
+
+from mmlight.errors import InputError
+
+ORIENTATION = 0x0112  # of EXIF
+SIZE_TOLERANCE = 0.02  # of the two scales of a resized image
+Point = tuple[float, float]
+
+TURNS: dict[int, Callable[[float, float, float, float], Point]] = {
+    2: lambda x, y, w, h: (w - x, y),
+    3: lambda x, y, w, h: (w - x, h - y),
+    4: lambda x, y, w, h: (x, h - y),
+    5: lambda x, y, w, h: (y, x),
+    6: lambda x, y, w, h: (h - y, x),
+    7: lambda x, y, w, h: (h - y, w - x),
+    8: lambda x, y, w, h: (y, w - x),
+}
+"""EXIF orientation -> a point of the stored image (w x h) in the image as it is shown."""
+
+
+def image_size(path: str | os.PathLike) -> tuple[tuple[int, int], int] | None:
+    """((width, height) as stored, EXIF orientation) from the file's header, or None where it cannot be read."""
+    try:
+        with Image.open(path) as image:
+            turn = image.getexif().get(ORIENTATION, 1)
+            return image.size, turn if turn in TURNS else 1
+    except (OSError, UnidentifiedImageError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return None
+
+
+def shown_size(path: str | os.PathLike) -> tuple[int, int] | None:
+    """(width, height) of the image as loaders give it, turned by its EXIF orientation."""
+    found = image_size(path)
+    if found is None:
+        return None
+    (width, height), turn = found
+    return (height, width) if turn >= 5 else (width, height)
+
+
+class Repair:
+    """Changes a COCO dict in place and keeps a list of what it changed.
+
+    Args:
+        data: As :func:`mmlight.data.coco_folder.read_coco` gives it.
+        where: Names the file in messages.
+        images: Folder that ``file_name`` entries start from.
+    """
+
+    def __init__(self, data: dict, where: str, images: str | os.PathLike) -> None:
+        self.data, self.where, self.images = data, where, Path(images)
+        self.said: list[str] = []
+
+    def run(self) -> list[str]:
+        """What was changed, a line each; nothing where the file was right."""
+        self._images()
+        self._categories()
+        self._annotations()
+        self._sizes()
+        return self.said
+
+    def _say(self, count: int, text: str) -> None:
+        if count:
+            self.said.append(f'{self.where}: {count} {text}')
+
+    def _images(self) -> None:
+        slashes, sizes = 0, 0
+        for entry in self.data['images']:
+            name = entry['file_name']
+            if not isinstance(name, str) or not name:
+                raise InputError(f'{self.where}: image {entry["id"]}: file_name {name!r}, expected a string')
+            if '\\' in name and not (self.images / name).exists():
+                entry['file_name'], slashes = name.replace('\\', '/'), slashes + 1
+            listed = [_number(entry.get(key)) for key in ('width', 'height')]
+            if any(side is None or side < 1 for side in listed):
+                found = shown_size(self.images / entry['file_name'])
+                if found is None:
+                    given = entry.get('width'), entry.get('height')
+                    raise InputError(
+                        f'{self.where}: image {entry["file_name"]}: width, height {given}, expected two numbers of '
+                        'pixels; its file cannot be read either'
+                    )
+                listed, sizes = list(found), sizes + 1
+            entry['width'], entry['height'] = map(int, listed)
+        self._say(slashes, 'backslashes in file names are slashes now')
+        self._say(sizes, 'images had no width and height; taken from their files')
+
+    def _categories(self) -> None:
+        categories = self.data['categories']
+        for entry in categories:
+            if isinstance(entry['id'], bool) or not isinstance(entry['id'], int):
+                raise InputError(f'{self.where}: category id {entry["id"]!r}, expected a whole number')
+            if isinstance(entry['name'], bool) or not isinstance(entry['name'], (str, int, float)):
+                raise InputError(f'{self.where}: category {entry["id"]}: name {entry["name"]!r}, expected a string')
+        numbers = [entry for entry in categories if not isinstance(entry['name'], str)]
+        for entry in numbers:
+            entry['name'] = str(entry['name'])
+        self._say(len(numbers), 'category names were numbers, they are strings now')
+        used = {str(entry['category_id']) for entry in self.data['annotations']}
+        parents = {entry.get('supercategory') for entry in categories if entry.get('supercategory') != entry['name']}
+        kept = [entry for entry in categories if str(entry['id']) in used or entry['name'] not in parents]
+        self._say(len(categories) - len(kept), 'categories without boxes that are only the parent of others left out')
+        ordered = sorted(kept, key=lambda entry: entry['id'])
+        if ordered != kept:
+            self.said.append(f'{self.where}: categories are sorted by their ids, so that labels and names agree')
+        self.data['categories'] = ordered
+
+    def _annotations(self) -> None:
+        annotations = self.data['annotations']
+        crowds = areas = 0
+        for entry in annotations:
+            if entry.get('iscrowd') is None:
+                entry['iscrowd'], crowds = 0, crowds + 1
+            elif entry['iscrowd'] not in (0, 1):
+                raise InputError(
+                    f'{self.where}: annotation {entry.get("id")}: iscrowd {entry["iscrowd"]!r}, expected 0 or 1'
+                )
+            entry['iscrowd'] = int(entry['iscrowd'])
+            if _number(entry.get('area')) is None:
+                entry['area'], areas = _area(entry, self.where), areas + 1
+            else:
+                entry['area'] = _number(entry['area'])
+        self._say(crowds, 'annotations had no iscrowd, it is 0 now')
+        self._say(areas, 'annotations had no area; taken from their masks or boxes')
+        ids = [entry.get('id') for entry in annotations]
+        if any(type(one) is not int or one == 0 for one in ids) or len(set(ids)) < len(ids):
+            for number, entry in enumerate(annotations, 1):
+                entry['id'] = number
+            self._say(len(ids), 'annotations are numbered from 1; their ids were missing, not whole, twice, or 0')
+
+    def _sizes(self) -> None:
+        """Boxes move with images that were resized after annotation, or that EXIF turns."""
+        by_image: dict = {}
+        for entry in self.data['annotations']:
+            by_image.setdefault(entry['image_id'], []).append(entry)
+        turned, resized = [], []
+        for image in self.data['images']:
+            name, listed = image['file_name'], (image['width'], image['height'])
+            found = image_size(self.images / name)
+            if found is None:  # missing and damaged files are told of by the check
+                continue
+            stored, turn = found
+            shown = stored[::-1] if turn >= 5 else stored
+            if listed == shown:
+                continue
+            if listed == stored:
+                move = _turn(turn, *stored)
+                turned.append(name)
+            else:
+                across, down = shown[0] / listed[0], shown[1] / listed[1]
+                if abs(across / down - 1) > SIZE_TOLERANCE:
+                    raise InputError(
+                        f'{self.where}: says that image {name} has {listed[0]} x {listed[1]} pixels, the file has '
+                        f'{shown[0]} x {shown[1]}: boxes cannot fit'
+                    )
+                move = _scale(across, down)
+                resized.append(name)
+            image['width'], image['height'] = shown
+            for entry in by_image.get(image['id'], ()):
+                _move(entry, move, self.where)
+        self._say(len(turned), f'images are turned by their EXIF orientation, their boxes too: {_few(turned)}')
+        self._say(len(resized), f'images have another size than the file says, their boxes are scaled: {_few(resized)}')
+
+
+def _few(names: list[str], most: int = 3) -> str:
+    return ', '.join(names[:most]) + (f' and {len(names) - most} more' if len(names) > most else '')
+
+
+def _number(value: object) -> float | None:
+    """A real, finite number, also where it stands as a string; None for anything else."""
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            return None
+    if isinstance(value, bool) or not isinstance(value, Real) or value != value or abs(value) == float('inf'):
+        return None
+    return value
+
+
+def _polygons(entry: dict) -> list[list[float]] | None:
+    found = entry.get('segmentation')
+    usable = isinstance(found, list) and found and all(isinstance(one, list) and len(one) >= 6 for one in found)
+    return found if usable else None
+
+
+def _area(entry: dict, where: str) -> float:
+    polygons = _polygons(entry)
+    if polygons:
+        return sum(
+            abs(sum(xs * yn - xn * ys for (xs, ys), (xn, yn) in zip(points, points[1:] + points[:1], strict=True))) / 2
+            for points in ([*zip(one[::2], one[1::2], strict=True)] for one in polygons)
+        )
+    box = entry['bbox']
+    if not isinstance(box, (list, tuple)) or len(box) != 4 or any(_number(value) is None for value in box):
+        raise InputError(f'{where}: annotation {entry.get("id")}: bbox {box!r}, expected four numbers x, y, w, h')
+    return box[2] * box[3]
+
+
+def _turn(turn: int, width: int, height: int) -> Callable[[float, float], Point]:
+    return lambda x, y: TURNS[turn](x, y, width, height)
+
+
+def _scale(across: float, down: float) -> Callable[[float, float], Point]:
+    return lambda x, y: (x * across, y * down)
+
+
+def _move(entry: dict, move: Callable[[float, float], Point], where: str) -> None:
+    """Moves an annotation's box and polygons."""
+    x, y, w, h = entry['bbox']
+    corners = [move(x, y), move(x + w, y + h)]
+    (left, right), (top, bottom) = (sorted(side) for side in zip(*corners, strict=True))
+    before = w * h
+    entry['bbox'] = [left, top, right - left, bottom - top]
+    entry['area'] *= (right - left) * (bottom - top) / before if before else 1
+    polygons = _polygons(entry)
+    if polygons:
+        entry['segmentation'] = [
+            [value for point in zip(one[::2], one[1::2], strict=True) for value in move(*point)] for one in polygons
+        ]
+    elif isinstance(entry.get('segmentation'), dict):
+        raise InputError(
+            f'{where}: annotation {entry["id"]}: its run-length mask belongs to another size or orientation of the image'
+        )
+
+
+def repaired_file(ann_file: Path, data: dict, said: Iterable[str], folder: Path) -> Path:
+    """The repaired file in ``folder``, written once; its name holds a digest of what it was made from."""
+    data = {**data, 'info': {**(data['info'] if isinstance(data.get('info'), dict) else {}), 'repaired': list(said)}}
+    text = json.dumps(data)
+    target = folder / f'{ann_file.stem.lstrip("_")}-{hashlib.sha256(text.encode()).hexdigest()[:8]}.json'
+    if not target.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        part = target.with_suffix(f'.{os.getpid()}.part')
+        part.write_text(text, encoding='utf-8')
+        os.replace(part, target)
+    return target
