@@ -3,7 +3,7 @@
 import copy
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import NoneType
@@ -179,10 +179,10 @@ def cache_folder() -> Path:
     return Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache') / 'mmlight'
 
 
-def _repaired(split: CocoSplit, folder: Path) -> CocoSplit:
+def _repaired(split: CocoSplit, folder: Path, classes: Sequence[str] = ()) -> CocoSplit:
     """The split with a repaired annotation file where its own would train, or be judged, wrongly."""
     data = read_coco(split.ann_file)
-    said = Repair(data, f'annotation file {split.ann_file}', split.img_dir).run()
+    said = Repair(data, f'annotation file {split.ann_file}', split.img_dir, classes).run()
     return replace(split, ann_file=repaired_file(split.ann_file, data, said, folder)) if said else split
 
 
@@ -207,8 +207,10 @@ def use_coco_folder(cfg: Config, folder: str | Path, repaired_to: str | Path | N
         InputError: as :func:`find_coco_folder` and :func:`coco_classes`; the config has no COCO data set to replace.
     """
     target = Path(repaired_to or cfg.get('work_dir') or cache_folder()) / 'annotations'
-    splits = {name: _repaired(split, target) for name, split in find_coco_folder(folder).items()}
-    classes = coco_classes(splits['train'].ann_file)
+    found = find_coco_folder(folder)
+    train = _repaired(found.pop('train'), target)
+    classes = coco_classes(train.ann_file)
+    splits = {'train': train, **{name: _repaired(split, target, classes) for name, split in found.items()}}
     splits.setdefault('test', splits['val'])
     for loader, split in zip(LOADERS, ('train', 'val', 'test'), strict=True):
         if not cfg.get(loader):

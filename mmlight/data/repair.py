@@ -58,10 +58,12 @@ class Repair:
         data: As :func:`mmlight.data.coco_folder.read_coco` gives it.
         where: Names the file in messages.
         images: Folder that ``file_name`` entries start from.
+        classes: Names whose order the categories are to have; the others, or all, follow their ids.
     """
 
-    def __init__(self, data: dict, where: str, images: str | os.PathLike) -> None:
+    def __init__(self, data: dict, where: str, images: str | os.PathLike, classes: Iterable[str] = ()) -> None:
         self.data, self.where, self.images = data, where, Path(images)
+        self.rank = {name: number for number, name in enumerate(classes)}
         self.said: list[str] = []
 
     def run(self) -> list[str]:
@@ -113,9 +115,9 @@ class Repair:
         parents = {entry.get('supercategory') for entry in categories if entry.get('supercategory') != entry['name']}
         kept = [entry for entry in categories if str(entry['id']) in used or entry['name'] not in parents]
         self._say(len(categories) - len(kept), 'categories without boxes that are only the parent of others left out')
-        ordered = sorted(kept, key=lambda entry: entry['id'])
+        ordered = sorted(kept, key=lambda entry: (self.rank.get(entry['name'], len(self.rank)), entry['id']))
         if ordered != kept:
-            self.said.append(f'{self.where}: categories are sorted by their ids, so that labels and names agree')
+            self.said.append(f'{self.where}: categories are sorted by the classes or their ids, so that labels and names agree')
         self.data['categories'] = ordered
 
     def _annotations(self) -> None:
