@@ -64,9 +64,12 @@ def generate(
         if bar:
             bar.file.write('\n')
         (part / MARKER).write_text(json.dumps(parameters, indent=1) + '\n')
-        if out_dir.exists():
-            out_dir.rmdir() if not (out_dir / MARKER).exists() else shutil.rmtree(out_dir)
-        part.rename(out_dir)
+        if (out_dir / MARKER).exists():
+            _complete(out_dir, part)
+        else:
+            if out_dir.exists():
+                out_dir.rmdir()
+            part.rename(out_dir)
     except OSError as error:
         raise InputError(f'sample data set: cannot write {out_dir}: {error.strerror or error}') from error
     return out_dir
@@ -103,13 +106,22 @@ def _finished(out_dir: Path, parameters: dict) -> bool:
             f'sample data set: {out_dir} holds a sample made with {_text(found)}, asked for {_text(parameters)}; '
             'choose another folder or remove it'
         )
-    counts = [
-        len(list((out_dir / folder / split / CITY).glob('*.png')))
-        for folder in ('leftImg8bit', 'gtFine')
-        for split in SPLITS
-    ]
-    wanted = [parameters['num_train'], parameters['num_val']] * 2
-    return counts == wanted and all((out_dir / 'annotations' / f'instances_{s}.json').is_file() for s in SPLITS)
+    wanted = [f'annotations/instances_{split}.json' for split in SPLITS]
+    for folder, end in (('leftImg8bit', 'leftImg8bit'), ('gtFine', 'gtFine_labelTrainIds')):
+        for split in SPLITS:
+            stems = (f'{CITY}_{k:06d}_000000' for k in range(parameters[f'num_{split}']))
+            wanted += [f'{folder}/{split}/{CITY}/{stem}_{end}.png' for stem in stems]
+    return all((out_dir / name).is_file() for name in wanted)
+
+
+def _complete(out_dir: Path, part: Path) -> None:
+    """Add what a damaged sample lacks; what somebody else put there stays."""
+    for file in sorted(path for path in part.rglob('*') if path.is_file()):
+        target = out_dir / file.relative_to(part)
+        if not target.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            file.replace(target)
+    shutil.rmtree(part)
 
 
 def _text(parameters: dict) -> str:

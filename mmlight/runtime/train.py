@@ -14,6 +14,7 @@ from mmlight.runtime import checkpoint as ckpt
 from mmlight.runtime.device import use_device
 from mmlight.runtime.model import published_weights
 from mmlight.runtime.run import RunOptions, add_hooks, build_runner, plain_model, prepare, run
+from mmlight.runtime.work_dir import check_unused, locked
 
 
 def train(
@@ -56,10 +57,12 @@ def train(
     if seed is not None:
         cfg.randomness = ConfigDict(cfg.get('randomness') or {}, seed=seed)
 
-    with use_device(options.device, options.launcher):
+    with use_device(options.device, options.launcher), locked(cfg.work_dir):
         if amp:
             _enable_amp(cfg)
-        state = _enable_resume(cfg, resume)
+        if resume is None and not cfg.get('resume'):
+            check_unused(cfg.work_dir)
+        state = _enable_resume(cfg, resume, seed)
         resumes = state is not None
         if not resumes and cfg.get('load_from'):
             state = ckpt.load(cfg.load_from, 'load_from')
@@ -105,8 +108,8 @@ def _enable_amp(cfg: Config) -> None:
     cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
 
 
-def _enable_resume(cfg: Config, resume: str | os.PathLike | None) -> dict | None:
-    """Set ``cfg.resume`` and ``cfg.load_from``; returns the checkpoint to resume from, if any."""
+def _enable_resume(cfg: Config, resume: str | os.PathLike | None, seed: int | None = None) -> dict | None:
+    """Set ``cfg.resume``, ``cfg.load_from`` and, unless ``seed`` is given, the run's seed; returns the checkpoint."""
     if resume is None and not cfg.get('resume'):
         return None
     path = ckpt.latest_checkpoint(cfg.work_dir) if resume in (None, 'auto') else resume
@@ -119,7 +122,7 @@ def _enable_resume(cfg: Config, resume: str | os.PathLike | None) -> dict | None
     content = ckpt.load(path, '--resume')
     ckpt.check_resumable(content, path)
     cfg.resume, cfg.load_from = True, str(path)
-    seed = content['meta'].get('seed')
-    if seed is not None and (cfg.get('randomness') or {}).get('seed') is None:
-        cfg.randomness = ConfigDict(cfg.get('randomness') or {}, seed=seed)  # before the samplers are built
+    before = content['meta'].get('seed')
+    if before is not None and seed is None:
+        cfg.randomness = ConfigDict(cfg.get('randomness') or {}, seed=before)  # before the samplers are built
     return content

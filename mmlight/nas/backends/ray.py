@@ -93,7 +93,9 @@ class RayTasks(Backend):
 def _join(ray, address: str | None) -> None:
     try:
         if address is None:
-            ray.init(log_to_driver=False, include_dashboard=False, configure_logging=False)
+            # its head would listen on all interfaces
+            loopback = '127.0.0.1'
+            ray.init(log_to_driver=False, include_dashboard=False, configure_logging=False, _node_ip_address=loopback)
             return
         host, _, port = address.rpartition(':')
         if address != 'auto':  # Ray itself tries a silent port for a minute, and may end the process
