@@ -21,8 +21,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line ``argv`` (without the program's name; default ``sys.argv[1:]``).
 
     Returns:
-        Exit code: 0; 2 for bad input (one line on standard error; the traceback too, with ``MMLIGHT_TRACEBACK=1``);
-        130 when interrupted from the keyboard.
+        Exit code: 0; 1 for an error that nobody foresaw (where ``argv`` is None, one line that names a file with the
+        traceback; else it is raised); 2 for bad input (one line on standard error; the traceback too, with
+        ``MMLIGHT_TRACEBACK=1``); 130 when interrupted from the keyboard.
     """
     try:
         args = make_parser().parse_args(argv)
@@ -35,6 +36,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print('interrupted', file=sys.stderr)
         return 130
+    except Exception as error:
+        if argv is not None or os.environ.get('MMLIGHT_TRACEBACK') == '1':
+            raise  # a caller in Python sees what happened
+        print(f'error: {_last_line(error)}', file=sys.stderr)
+        return 1
+
+
+def _last_line(error: Exception) -> str:
+    """One line for an error that nobody foresaw; its traceback goes to a file."""
+    from tempfile import NamedTemporaryFile
+
+    text = ' '.join(f'{type(error).__name__}: {error}'.split())[:300]
+    try:
+        with NamedTemporaryFile('w', prefix='mmlight-', suffix='.log', delete=False, encoding='utf-8') as file:
+            traceback.print_exception(error, file=file)
+    except OSError:
+        return f'{text} (MMLIGHT_TRACEBACK=1 shows where)'
+    return f'{text} (the full traceback is in {file.name})'
 
 
 def make_parser() -> argparse.ArgumentParser:

@@ -48,6 +48,8 @@ def find_config(name_or_path: str | os.PathLike) -> Path:
         InputError: there is no such file or name, or it is not a config file.
     """
     path = Path(name_or_path)
+    if len(os.fsencode(path.name)) > 255:
+        raise InputError(f'config {path.name[:60]}…: a name of {len(path.name)} characters, at most 255 are allowed')
     if path.is_file():
         if path.suffix not in SUFFIXES:
             raise InputError(f'config {path}: {path.suffix or "no"} suffix, allowed are {", ".join(SUFFIXES)}')
