@@ -298,6 +298,10 @@ def _check_left(dataset: BaseDataset, pipeline: list, where: str) -> list[str]:
             f'{name}: all {len(images)} images are smaller than the {least} pixels of {where}.filter_cfg.min_size; '
             f'set it lower: --cfg-options {where}.filter_cfg.min_size=1'
         )
+    if (dataset.filter_cfg or {}).get('filter_empty_gt') and not dataset.test_mode and not data['annotations']:
+        raise InputError(
+            f'{name}: no annotations, and {where}.filter_cfg.filter_empty_gt leaves out images without: nothing to train on'
+        )
     with_masks = any(isinstance(step, dict) and step.get('with_mask') for step in pipeline)
     bare = [entry['id'] for entry in data['annotations'] if not entry.get('segmentation') and not entry.get('iscrowd')]
     if with_masks and bare:

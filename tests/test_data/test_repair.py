@@ -209,6 +209,21 @@ def test_nothing_trains_on_no_object(tmp_path, boxes, message):
         check_coco(write(tmp_path / 'a.json', annotations=boxes), pictures(tmp_path / 'images'))
 
 
+def test_a_folder_without_annotations_is_named(export):
+    for path in export.glob('annotations/*'):
+        data = json.loads(path.read_text())
+        path.write_text(json.dumps({**data, 'annotations': []}))
+    cfg = use_coco_folder(detector(), export, export / 'run')
+    for head in cfg.model.roi_head.bbox_head:
+        head.num_classes = 2
+    dataset = cfg.train_dataloader.dataset
+    while 'dataset' in dataset:
+        dataset = dataset.dataset
+    dataset.filter_cfg = dict(filter_empty_gt=True)
+    with pytest.raises(InputError, match=r'no annotations, and .*filter_empty_gt leaves out images without'):
+        check_config_data(cfg, ('train_dataloader',))
+
+
 def test_deeply_nested_json_is_no_coco(tmp_path):
     (tmp_path / 'a.json').write_text('[' * 100_000)
     with pytest.raises(InputError, match='not JSON'):
