@@ -117,7 +117,7 @@ BAD = [
     ([*TRAIN, '--auto-scale-lr'], 'auto_scale_lr.base_batch_size'),
     ([*TRAIN, '--epochs', '0'], '--epochs 0: at least 1'),
     (['train', '{det_iter}', '--work-dir', '{tmp}/work', '--epochs', '2'], 'counts iterations'),
-    (['train', '{det}', '--work-dir', '{tmp}/text.png'], '--work-dir {tmp}/text.png: cannot be created'),
+    (['train', '{det}', '--work-dir', '{tmp}/text.png'], '--work-dir {tmp}/text.png: cannot be written'),
     # checkpoints
     ([*TRAIN, '--resume', '{tmp}/gone.pth'], '--resume {tmp}/gone.pth: no such file'),
     ([*TRAIN, '--resume', '{tmp}/good.pth'], 'no training state in it (lacks meta'),
@@ -195,11 +195,17 @@ def test_a_damaged_training_image_is_named(files, tmp_path, capsys):
 
 
 def test_predict_goes_on_after_an_unreadable_image(files, tmp_path, capsys):
-    cv2.imwrite(str(tmp_path / 'a.png'), np.zeros((96, 128, 3), np.uint8))
-    (tmp_path / 'b.png').write_text('not an image')
-    arguments = ['predict', files['det'], str(tmp_path), '--weights', files['tmp'] + '/good.pth']
-    assert main([*arguments, '--out', str(tmp_path / 'out')]) == 0
-    assert f'error: image {tmp_path}/b.png' in capsys.readouterr().err
+    images = tmp_path / 'images'
+    images.mkdir()
+    cv2.imwrite(str(images / 'a.png'), np.zeros((96, 128, 3), np.uint8))
+    (images / 'b.png').write_text('not an image')
+    arguments = ['predict', files['det'], str(images), '--weights', files['tmp'] + '/good.pth']
+    assert main([*arguments, '--out', str(tmp_path / 'out')]) == 1
+    said = capsys.readouterr().err
+    assert f'error: image {images}/b.png' in said
+    assert '1 images could not be read' in said
+    assert main([*arguments, '--out', str(images / 'out')]) == 2
+    assert 'lies in the image folder' in capsys.readouterr().err
     content = json.loads((tmp_path / 'out/predictions.json').read_text())
     assert [Path(entry['file']).name for entry in content['images']] == ['a.png']
     assert [Path(entry['file']).name for entry in content['failed']] == ['b.png']

@@ -3,6 +3,7 @@
 import importlib
 import importlib.abc
 import importlib.util
+import os
 import sys
 import warnings
 from importlib.machinery import ModuleSpec
@@ -27,7 +28,7 @@ def new_name(name: str) -> str | None:
 
 
 class MovedFinder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Imports the module of today under the old name; asked only where nothing else has the name."""
+    """Imports the module of today under the old name."""
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
         new = new_name(name) if name.startswith('mmlight.') else None
@@ -48,5 +49,7 @@ class MovedFinder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 def install() -> None:
     """Have the old names found; called when mmlight is imported."""
-    if not any(isinstance(finder, MovedFinder) for finder in sys.meta_path):
-        sys.meta_path.append(MovedFinder())
+    off = os.environ.get('MMLIGHT_NO_COMPAT', '') not in ('', '0')
+    if not off and not any(isinstance(finder, MovedFinder) for finder in sys.meta_path):
+        # first: the folders of before stay behind in a checkout, with nothing but caches in them
+        sys.meta_path.insert(0, MovedFinder())

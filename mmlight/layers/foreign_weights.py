@@ -148,17 +148,21 @@ def refuse_other_layouts(module: nn.Module) -> None:
     """
 
     def check(module: nn.Module, state_dict: dict[str, Tensor], prefix: str, *_) -> None:
-        if prefix or not state_dict or getattr(module, 'reads_layouts', False):
-            return
-        own = module.state_dict()
-        if not any(name in own and own[name].shape == x.shape for name, x in state_dict.items() if x.dim()):
-            found, wanted = ', '.join(list(state_dict)[:2]), ', '.join(list(own)[:2])
-            raise InputError(
-                f'{type(module).__name__}: the file is of another network or layout, none of its {len(state_dict)} '
-                f'weights fits: found {found}, needed are {wanted}; tools/model_converters has converters'
-            )
+        if not prefix and not getattr(module, 'reads_layouts', False):
+            check_layout(module, state_dict)
 
     module._register_load_state_dict_pre_hook(check, with_module=True)
+
+
+def check_layout(module: nn.Module, state_dict: dict[str, Tensor]) -> None:
+    """Refuse a state dict of which nothing fits ``module``; an empty one is somebody's wish."""
+    own = module.state_dict()
+    if state_dict and not any(name in own and own[name].shape == x.shape for name, x in state_dict.items() if x.dim()):
+        found, wanted = ', '.join(list(state_dict)[:2]), ', '.join(list(own)[:2])
+        raise InputError(
+            f'{type(module).__name__}: the file is of another network or layout, none of its {len(state_dict)} '
+            f'weights fits: found {found}, needed are {wanted}; tools/model_converters has converters'
+        )
 
 
 def _checked(

@@ -135,6 +135,7 @@ def unknown_type(name: str, where: str) -> InputError:
     known = _known_names()
     bare = name.split('.')[-1]
     near = [other for other in known if other.split('.')[-1].lower() == bare.lower()]  # wrong or no scope, wrong case
+    near.sort(key=lambda other: '.' in other)
     near += difflib.get_close_matches(name, known, n=3)
     near += difflib.get_close_matches(bare, known, n=2)
     near = list(dict.fromkeys(other for other in near if other != name))[:3]
