@@ -62,7 +62,9 @@ def build_runner(cfg: Config, job: str) -> Runner:
     except OSError as error:
         raise InputError(f'--work-dir {cfg.work_dir}: cannot be created ({error.strerror})') from error
     try:
-        runner = Runner.from_cfg(cfg) if 'runner_type' not in cfg else RUNNERS.build(cfg)
+        given = cfg if job == 'train' else _nameless(cfg)
+        runner = Runner.from_cfg(given) if 'runner_type' not in cfg else RUNNERS.build(given)
+        object.__setattr__(runner.cfg, '_filename', cfg.filename)  # for messages
         check_strides(plain_model(runner))
         if job == 'train':
             runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
@@ -76,6 +78,13 @@ def build_runner(cfg: Config, job: str) -> Runner:
     if loops[0] is None:
         raise InputError(f'config {cfg.filename}: lacks {job}_dataloader and {job}_cfg')
     return runner
+
+
+def _nameless(cfg: Config) -> Config:
+    """A copy that the runner writes as ``<timestamp>.py``: a test's must not replace the config of the training."""
+    cfg = copy.deepcopy(cfg)
+    object.__setattr__(cfg, '_filename', None)
+    return cfg
 
 
 def add_hooks(cfg: Config) -> None:

@@ -109,8 +109,11 @@ def test_evaluate_detector(trained, tmp_path):
 @pytest.mark.parametrize('name', ['det', 'seg'])
 def test_test_time_augmentation(trained, tmp_path, name):
     checkpoint = latest_checkpoint(trained / name)
+    trained_with = tmp_path / f'{name}.py'
+    trained_with.write_text('# of the training')
     arguments = ['test', project() / f'{name}.py', checkpoint, '--work-dir', tmp_path, '--tta']
     assert main(list(map(str, arguments))) == 0
+    assert trained_with.read_text() == '# of the training'
 
 
 @pytest.mark.parametrize('options', [{}, dict(custom_hooks=[dict(type='EMAHook')]), dict(tta=True)])
