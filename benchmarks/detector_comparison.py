@@ -88,7 +88,8 @@ def compare(detectors: Sequence[str] = BASELINES, rounds: int = 5, repeats: int 
     Args:
         detectors: as :func:`~mmlight.measure.contenders.parse` takes them; without a size it is that of the test
             pipeline.
-        rounds, repeats: as for :func:`~mmlight.measure.latency.measure_latency`.
+        rounds: as for :func:`~mmlight.measure.latency.measure_latency`.
+        repeats: as there.
         device: where to time them. All of them are in its memory at once.
 
     Raises:

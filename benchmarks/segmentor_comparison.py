@@ -114,7 +114,8 @@ def compare(
         segmentors: as :func:`find` takes them.
         shape: (height, width) of the image.
         threads: numbers of threads.
-        rounds, repeats: as for :func:`~mmlight.measure.latency.measure_latency`.
+        rounds: as for :func:`~mmlight.measure.latency.measure_latency`.
+        repeats: as there.
 
     Returns:
         A row each, in order of their multiply-adds, and what :data:`LABELS` takes by number of threads.

@@ -62,16 +62,20 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument('--version', action='version', version=mmlight.__version__)
     commands = parser.add_subparsers(metavar='COMMAND', required=True)
 
-    def command(name: str, run: Callable[[argparse.Namespace], int | None], text: str) -> argparse.ArgumentParser:
+    for name, (run, arguments, text) in COMMANDS.items():
         sub = commands.add_parser(name, help=text, description=text)
         sub.set_defaults(run=run)
-        return sub
+        arguments(sub)
+    return parser
 
-    sub = command('doctor', _doctor, 'Show versions, operators and patches, and what is broken.')
+
+def _doctor_arguments(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
         '--repair', action='store_true', help="write the start-up hook, by which mmdet's own tools get the patches"
     )
-    sub = command('list', _list, 'Show the shipped configs with parameters, multiply-adds and published figures.')
+
+
+def _list_arguments(sub: argparse.ArgumentParser) -> None:
     sub.add_argument('pattern', nargs='?', default='*', help="names to show, such as 'thundernet_snet49*'")
     sub.add_argument(
         '--measure', action='store_true', help='count parameters and multiply-adds now, beside the published'
@@ -81,7 +85,8 @@ def make_parser() -> argparse.ArgumentParser:
     )
     sub.add_argument('--json', action='store_true', help='print JSON')
 
-    sub = command('predict', _predict, 'Draw what a model finds in images, and write it as JSON.')
+
+def _predict_arguments(sub: argparse.ArgumentParser) -> None:
     _add_config(sub)
     sub.add_argument('images', nargs='+', metavar='IMAGE', help='image file, folder or pattern')
     sub.add_argument(
@@ -91,7 +96,8 @@ def make_parser() -> argparse.ArgumentParser:
     sub.add_argument('--score-thr', type=float, default=0.3, help='leave out detections below it (default 0.3)')
     _add_device(sub)
 
-    sub = command('train', _train, 'Train a model.')
+
+def _train_arguments(sub: argparse.ArgumentParser) -> None:
     _add_config(sub)
     _add_run_options(sub)
     sub.add_argument('--amp', action='store_true', help='mixed precision')
@@ -103,7 +109,8 @@ def make_parser() -> argparse.ArgumentParser:
     sub.add_argument('--seed', type=int, help='seed for weights, data order and augmentation')
     sub.add_argument('--weights', help="fine-tune: checkpoint, 'published', or the name of published weights")
 
-    sub = command('test', _test, 'Evaluate a checkpoint or an exported file.')
+
+def _test_arguments(sub: argparse.ArgumentParser) -> None:
     _add_config(sub)
     sub.add_argument('checkpoint', nargs='?', help="checkpoint, 'published', or the name of published weights")
     sub.add_argument('--onnx', metavar='FILE', help='evaluate this file of tools/deployment/export_onnx.py instead')
@@ -121,21 +128,23 @@ def make_parser() -> argparse.ArgumentParser:
         '--deploy', action='store_true', help='faster, same outputs: norms folded into convolutions, channels last'
     )
 
-    sub = command('flops', _flops, 'Count parameters and multiply-adds.')
+
+def _flops_arguments(sub: argparse.ArgumentParser) -> None:
     _add_config(sub)
     sub.add_argument(
         '--shape', type=int, nargs='+', metavar='N', help='height and width (default: that of the test pipeline)'
     )
 
-    sub = command('weights', _weights, 'Show or fetch the weights that others have published.')
+
+def _weights_arguments(sub: argparse.ArgumentParser) -> None:
     sub.add_argument('action', choices=('list', 'get'))
     sub.add_argument('name', nargs='?', metavar='NAME', help="get: name in the list; list: pattern, such as '*lite*'")
     sub.add_argument('--from', dest='source', metavar='FILE', help="get: take the publisher's file from here")
 
-    sub = command('sample', _sample, 'Draw the built-in sample data set.')
+
+def _sample_arguments(sub: argparse.ArgumentParser) -> None:
     sub.add_argument('--out', metavar='DIR', required=True, help='folder to create')
     sub.add_argument('--seed', type=int, default=0, help='default 0')
-    return parser
 
 
 def _add_config(sub: argparse.ArgumentParser) -> None:
@@ -247,6 +256,19 @@ def _sample(args: argparse.Namespace) -> None:
     from mmlight.data import sample
 
     print(sample.generate(args.out, seed=args.seed))
+
+
+COMMANDS: dict[str, tuple[Callable, Callable, str]] = {
+    'doctor': (_doctor, _doctor_arguments, 'Show versions, operators and patches, and what is broken.'),
+    'list': (_list, _list_arguments, 'Show the shipped configs with parameters, multiply-adds and published figures.'),
+    'predict': (_predict, _predict_arguments, 'Draw what a model finds in images, and write it as JSON.'),
+    'train': (_train, _train_arguments, 'Train a model.'),
+    'test': (_test, _test_arguments, 'Evaluate a checkpoint or an exported file.'),
+    'flops': (_flops, _flops_arguments, 'Count parameters and multiply-adds.'),
+    'weights': (_weights, _weights_arguments, 'Show or fetch the weights that others have published.'),
+    'sample': (_sample, _sample_arguments, 'Draw the built-in sample data set.'),
+}
+"""Name -> what runs, what adds the arguments, the line of help."""
 
 
 if __name__ == '__main__':

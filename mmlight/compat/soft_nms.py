@@ -32,7 +32,11 @@ def soft_nms(
         boxes: (N, 4), on any device.
         scores: (N,).
         groups: (N,) integers.
-        iou_threshold, sigma, min_score, method, offset: as for ``mmcv.ops.soft_nms``.
+        iou_threshold: as for ``mmcv.ops.soft_nms``.
+        sigma: as there.
+        min_score: as there.
+        method: as there.
+        offset: as there.
 
     Returns:
         Lowered scores (K,), best first, and the indices (K,) of their boxes. Of boxes with equal scores the first

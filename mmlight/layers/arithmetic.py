@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from mmlight import checks
 from mmlight.errors import InputError
 from mmlight.layers.resample import MaxPool2dSame
 
@@ -30,8 +31,7 @@ def conv_cfg_of(name: str, padding: str, allowed: Sequence[str] = ('symmetric', 
     Raises:
         InputError: for a padding that is not ``allowed``; ``name`` is the network's.
     """
-    if padding not in allowed:
-        raise InputError(f'{name}: padding must be one of {list(allowed)}, got {padding!r}')
+    checks.one_of(allowed, name, padding=padding)
     return dict(type='mmlight.Conv2dSame') if padding == 'same' else None
 
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from mmlight import checks
 from mmlight.errors import InputError
 from mmlight.layers.arithmetic import KEY, check_arithmetic
 from mmlight.tables.weight_layouts import LAYOUTS, REFUSED, Layout
@@ -117,8 +118,7 @@ def accept_foreign_weights(module: nn.Module, network: str, **dialect: str) -> N
         InputError: for a dialect that does not exist; later, by whatever loads weights of another dialect.
     """
     for name, value in dialect.items():
-        if value not in DIALECTS[name]:
-            raise InputError(f'{type(module).__name__}: {name} must be one of {DIALECTS[name]}, got {value!r}')
+        checks.one_of(DIALECTS[name], type(module).__name__, **{name: value})
     module.reads_layouts = True  # and refuses what it cannot read
     if dialect:
         module.register_buffer('dialect', _encode(dialect))

@@ -35,13 +35,12 @@ class MBConv(nn.Module):
         stride: Of the depthwise convolution.
         se_channels: Width of a squeeze-and-excitation on the expanded map; 0 for none.
         dilation: Of the depthwise convolution.
-        conv_cfg: Convolution layers.
-        norm_cfg: Normalisation layers.
-        act_cfg: Activation.
         drop_path: Probability that a sample skips the block in training, where it has a shortcut.
+        act_cfg: Activation.
+        layers: ``conv_cfg`` and ``norm_cfg`` of all convolutions.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (a block's row of a table)
         self,
         in_channels: int,
         out_channels: int,
@@ -50,14 +49,12 @@ class MBConv(nn.Module):
         stride: int,
         se_channels: int = 0,
         dilation: int = 1,
-        conv_cfg: dict | None = None,
-        norm_cfg: dict = dict(type='BN'),
-        act_cfg: dict = dict(type='ReLU6'),
         drop_path: float = 0.0,
+        act_cfg: dict = dict(type='ReLU6'),
+        **layers: dict | None,
     ):
         super().__init__()
         width = in_channels * expand_ratio
-        layers = dict(conv_cfg=conv_cfg, norm_cfg=norm_cfg)
         self.shortcut = stride == 1 and in_channels == out_channels
         self.expand_conv = (
             nn.Identity() if expand_ratio == 1 else ConvModule(in_channels, width, 1, act_cfg=act_cfg, **layers)

@@ -30,7 +30,9 @@ def confusion_matrix(
         config: of the model that was tested.
         predictions: pickle of ``tools/test.py --out``; for segmentation also a folder of label PNGs named like the
             images.
-        score_thr, iou_thr, nms_thr: see :func:`count_objects`; detection only.
+        score_thr: see :func:`count_objects`; detection only.
+        iou_thr: as ``score_thr``.
+        nms_thr: as ``score_thr``.
 
     Raises:
         InputError: the predictions are missing, or belong to another data set or task.
@@ -80,6 +82,10 @@ def count_objects(
     Args:
         truth: mmdet's ``instances``: dicts with ``bbox`` (x1, y1, x2, y2), ``bbox_label``, ``ignore_flag``.
         predicted: ``bboxes`` (N, 4), ``scores`` (N), ``labels`` (N), in the same pixels.
+        num_classes: ``n``.
+        score_thr: detections below are left out.
+        iou_thr: least overlap of a pair.
+        nms_thr: overlap of another suppression before; None: none.
     """
     from mmdet.evaluation import bbox_overlaps
 

@@ -52,7 +52,8 @@ def browse(
         phase: which loader's data set; ``train`` shows the augmented images.
         output_dir: folder for the pictures, named like the images; None saves none.
         number: stop after so many samples.
-        show: open a window for each, for ``interval`` seconds.
+        show: open a window for each.
+        interval: seconds that a window stays open.
 
     Yields:
         The path of each picture, or None.

@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 
+from mmlight import checks
 from mmlight.errors import InputError
 
 STEADY = 0.03
@@ -92,8 +93,10 @@ def measure_latency(
 
     Args:
         functions: name -> what to call.
-        rounds, seconds: a repeat ends after this many rounds *and* when each function has run for this long.
-        warmup_rounds, warmup_seconds: the same for the calls before the first repeat, which do not count.
+        rounds: a repeat ends after this many rounds *and* when each function has run for this long.
+        seconds: see ``rounds``.
+        warmup_rounds: the same for the calls before the first repeat, which do not count.
+        warmup_seconds: see ``warmup_rounds``.
         repeats: how often all of that is measured.
         device: where the functions run; on a GPU every call starts and ends with a synchronisation.
         limit: a repeat, and the warm-up, ends before that when the functions have run for this many seconds on average.
@@ -103,9 +106,8 @@ def measure_latency(
     """
     if not functions:
         raise InputError('functions: none given')
-    for name, number, least in (('rounds', rounds, 1), ('repeats', repeats, 1), ('warmup_rounds', warmup_rounds, 0)):
-        if number < least:
-            raise InputError(f'{name}: {number}; must be {least} or more')
+    checks.positive_int('latency', rounds=rounds, repeats=repeats)
+    checks.int_from(0, 'latency', warmup_rounds=warmup_rounds)
     device = torch.device(device)
     order = random.Random(0)
     _call_in_turns(functions, warmup_rounds, warmup_seconds, device, limit, order)

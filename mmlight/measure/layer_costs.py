@@ -209,7 +209,9 @@ def measure_layers(
     """Count, and with ``repeats`` time, every layer in an inference on one image.
 
     Args:
-        model, shape, options: as for :func:`mmlight.measure.complexity.measure`.
+        model: as for :func:`mmlight.measure.complexity.measure`.
+        shape: as there.
+        options: as there.
         repeats: timed runs, rounded up to a multiple of three; the median counts, operator by operator; 0 counts only.
             On a GPU each operator is waited for, so that starting a kernel is part of its time.
         device: where the network runs; it is moved there.

@@ -155,6 +155,8 @@ def plot(costs: LayerCosts, out: str | Path, depth: int | None = None) -> None:
     the shares of each part of the network and of each kind of operator.
 
     Args:
+        costs: what was counted and timed.
+        out: the picture's file.
         depth: levels of the module tree that tell parts apart; by default the first that gives four or more.
     """
     import matplotlib

@@ -64,7 +64,10 @@ def list_models(
     A pattern without wildcards matches the names that begin with it.
 
     Args:
-        measure: count parameters and MACs of each, too, at ``shape`` or at the size of its test pipeline.
+        pattern: names to list.
+        measure: count parameters and MACs of each, too.
+        shape: height and width to count at; by default the size of the test pipeline.
+        index: the file that names the metafiles.
 
     Raises:
         InputError: nothing matches, or a metafile cannot be read.

@@ -52,7 +52,9 @@ def effective_fields(
     Args:
         network: Takes (1, 3, H, W), or has ``extract_feat``; it is not changed.
         images: Normalised images (3, S, S); by default noise.
-        size, samples, seed: Of the noise.
+        size: Side of the noise images, in pixels.
+        samples: How many of them.
+        seed: Of the noise.
         cell: Side of a cell, in pixels.
         batch_statistics: Normalise with the image's own statistics, as is right for random weights; otherwise with the
             running ones.

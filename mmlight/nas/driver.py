@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from mmlight import checks
 from mmlight.errors import InputError
 from mmlight.nas.backends import Backend
 from mmlight.nas.log import TrialLog
@@ -85,7 +86,7 @@ class SearchDriver:
         InputError: for numbers below 1, and for a ``work_dir`` of another search or with parts of one.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (the parts of a search and its budget)
         self,
         space: DecisionSpace,
         sampler: Sampler,
@@ -99,10 +100,9 @@ class SearchDriver:
         watch: Callable[[Progress], None] | None = None,
         on_trial: Callable[[Trial], None] | None = None,
     ):
-        limits = [] if max_samples is None else [('max_samples', max_samples)]
-        for name, value in (('trials', trials), ('batch_size', batch_size), *limits):
-            if not isinstance(value, int) or value < 1:
-                raise InputError(f'search: {name} must be an integer of at least 1, got {value!r}')
+        checks.positive_int('search', trials=trials, batch_size=batch_size)
+        if max_samples is not None:
+            checks.positive_int('search', max_samples=max_samples)
         self.space, self.sampler, self.backend = space, sampler, backend
         self.work_dir = Path(work_dir)
         self.trials, self.batch_size, self.seed = trials, batch_size, seed

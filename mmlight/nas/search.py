@@ -4,6 +4,7 @@ import copy
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config
 
@@ -69,12 +70,9 @@ def run(
     work_dir: str | os.PathLike,
     resume: bool = False,
     backend: str = 'inline',
-    workers: int | None = None,
-    devices: tuple[int, ...] = (),
-    address: str | None = None,
-    gpus: float = 0,
     watch: Callable[[Progress], None] | None = None,
     on_trial: Callable[[Trial], None] | None = None,
+    **placement: Any,
 ) -> list[Trial]:
     """Run the search of a config.
 
@@ -82,8 +80,10 @@ def run(
         config: Its file.
         work_dir: For everything that the search writes.
         resume: Go on with the search in ``work_dir``; a new one starts if there is none.
-        backend, workers, devices, address, gpus: See :func:`mmlight.nas.backends.make_backend`.
-        watch, on_trial: See :class:`mmlight.nas.driver.SearchDriver`.
+        backend: Where trials run, see :func:`mmlight.nas.backends.make_backend`.
+        watch: Called after each generation, see :class:`mmlight.nas.driver.SearchDriver`.
+        on_trial: Called with each trial that was evaluated.
+        placement: ``workers``, ``devices``, ``address`` and ``gpus`` of the backend.
 
     Returns:
         All trials.
@@ -109,7 +109,7 @@ def run(
     work_dir.mkdir(parents=True, exist_ok=True)
     identity = {section: dict(search[section]) for section in SECTIONS}
     identity['objective'].pop('config')  # its path may differ from machine to machine
-    place = make_backend(backend, objective, work_dir, workers, devices, address, gpus)
+    place = make_backend(backend, objective, work_dir, **placement)
     try:
         driver = SearchDriver(
             space,

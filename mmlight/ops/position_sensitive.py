@@ -5,6 +5,7 @@ from contextlib import nullcontext
 import torch
 from torch import Tensor, nn
 
+from mmlight import checks
 from mmlight.errors import InputError
 
 
@@ -25,8 +26,7 @@ class PositionSensitive(nn.Module):
         pair = tuple(output_size) if isinstance(output_size, (tuple, list)) else (output_size, output_size)
         if len(pair) != 2 or not all(type(bins) is int and bins >= 1 for bins in pair):
             raise InputError(f'{name}: output_size must be one or two positive integers, got {output_size!r}')
-        if not isinstance(spatial_scale, (int, float)) or not 0 < spatial_scale < float('inf'):
-            raise InputError(f'{name}: spatial_scale must be a positive number, got {spatial_scale!r}')
+        checks.positive(name, spatial_scale=spatial_scale)
         self.output_size = pair
         self.spatial_scale = spatial_scale
 

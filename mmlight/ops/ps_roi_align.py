@@ -10,6 +10,7 @@ But its cost grows with the map.
 import torch
 from torch import Tensor
 
+from mmlight import checks
 from mmlight.errors import InputError
 from mmlight.ops.largest_sample import largest_sample
 from mmlight.ops.mean_sample import mean_sample
@@ -58,13 +59,8 @@ class PSRoIAlign(PositionSensitive):
         min_size: float | None = None,
     ):
         super().__init__(output_size, spatial_scale)
-        if type(sampling_ratio) is not int or sampling_ratio < 1:
-            raise InputError(
-                f'PSRoIAlign: sampling_ratio must be an integer of at least 1, got {sampling_ratio!r} '
-                '(a number of samples that adapts to the RoI is not supported)'
-            )
-        if mode not in ('avg', 'max'):
-            raise InputError(f"PSRoIAlign: mode must be 'avg' or 'max', got {mode!r}")
+        checks.positive_int('PSRoIAlign', sampling_ratio=sampling_ratio)  # 0, adapted to the RoI, is not supported
+        checks.one_of(('avg', 'max'), 'PSRoIAlign', mode=mode)
         if min_size is not None and (not isinstance(min_size, (int, float)) or not min_size >= 0):
             raise InputError(f'PSRoIAlign: min_size must be None or at least 0, got {min_size!r}')
         self.sampling_ratio = sampling_ratio

@@ -134,6 +134,8 @@ def check_fits(model: nn.Module, content: dict, path: str | os.PathLike, complet
 
     Args:
         model: without wrappers for data parallelism or test-time augmentation.
+        content: of the checkpoint.
+        path: its file, for messages.
         complete: every weight of the model is needed (test, predict, resume). Otherwise (fine-tuning) some must fit.
 
     Returns:

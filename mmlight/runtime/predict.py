@@ -68,8 +68,10 @@ def predict(
         images: files, folders (all images directly in them) and patterns.
         weights: checkpoint, or a name in the catalogue of published weights; by default the published ones for this
             config. Where there are none, and with ``'initial'``, the model has its initial weights, with a warning.
+        out: the folder.
         score_thr: detections below this score are neither drawn nor written.
         device: ``cpu``, ``cuda`` or ``cuda:N``; by default a GPU if there is one.
+        cfg_options: dotted key -> value, merged into the config.
 
     Raises:
         InputError: config, weights or arguments cannot work, or there is no image to read.

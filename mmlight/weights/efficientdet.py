@@ -16,6 +16,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
+from mmlight import checks
 from mmlight.errors import InputError
 from mmlight.tables.builders import bifpn
 from mmlight.tables.efficientdet_scaling import EFFICIENTDETS, EfficientDetScaling
@@ -249,8 +250,8 @@ def convert(
         InputError: for an unknown layout or model, one that computes another function, a contradiction with ``model``,
             missing or unknown keys, and another number of classes.
     """
-    if model is not None and model not in EFFICIENTDETS:
-        raise InputError(f'model must be one of {", ".join(EFFICIENTDETS)}, got {model!r}')
+    if model is not None:
+        checks.one_of(EFFICIENTDETS, 'EfficientDet weights', model=model)
     weights = _strip(state_dict)
     layout = _layout(weights)
     model, names = _model(layout, weights, model)

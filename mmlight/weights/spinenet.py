@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mmlight import checks
 from mmlight.errors import InputError
 from mmlight.layers.arithmetic import encode
 from mmlight.models.backbones.spinenet import SpineNet
@@ -125,8 +126,8 @@ def convert(weights: Mapping[str, Tensor], arch: str | None = None) -> tuple[dic
             )
         layout = 'pytorch'
         others = {name: value for name, value in weights.items() if prefix and not name.startswith(prefix)}
-    if arch is not None and arch not in PUBLISHED:
-        raise InputError(f'arch must be one of {list(PUBLISHED)}, got {arch!r}')
+    if arch is not None:
+        checks.one_of(PUBLISHED, 'SpineNet weights', arch=arch)
     problems = {}
     for name in PUBLISHED if arch is None else [arch]:
         with torch.device('meta'):

@@ -52,9 +52,9 @@ def test_a_repeat_lasts_as_long_as_asked():
     ('arguments', 'message'),
     [
         (dict(functions={}), 'none given'),
-        (dict(rounds=0), 'rounds: 0; must be 1'),
-        (dict(repeats=0), 'repeats: 0; must be 1'),
-        (dict(warmup_rounds=-1), 'warmup_rounds: -1; must be 0'),
+        (dict(rounds=0), 'rounds must be an integer of at least 1, got 0'),
+        (dict(repeats=0), 'repeats must be an integer of at least 1, got 0'),
+        (dict(warmup_rounds=-1), 'warmup_rounds must be an integer of at least 0, got -1'),
     ],
 )
 def test_bad_input(arguments, message):

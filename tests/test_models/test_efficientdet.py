@@ -152,7 +152,7 @@ def test_unknown_model():
     with pytest.raises(InputError, match=r"arch must be one of .*, got \['lite0'\]"):
         EfficientNetLite(['lite0'])
     for key, value in (('stacked_convs', 3.0), ('in_channels', 0), ('num_classes', '80')):
-        with pytest.raises(InputError, match=f'EfficientDetHead: {key} must be a positive integer, got {value!r}'):
+        with pytest.raises(InputError, match=f'Head: {key} must be an integer of at least 1, got {value!r}'):
             head(**{key: value})
     for name, found in (('d8', "'d8'"), (8, '8'), (['d0'], r"\['d0'\]"), (True, 'True')):
         with pytest.raises(InputError, match=rf"name must be 0 to 7 or one of .*'d0', 'd1'.*, got {found}"):
@@ -353,7 +353,7 @@ def test_compiles_and_exports():
         (dict(fusion='mean'), "unknown merge 'mean'"),
         (dict(fusion=['fast']), r"unknown merge \['fast'\]"),
         (dict(num_cells=3.0), 'num_cells must be an integer of at least 1, got 3.0'),
-        (dict(graph=bifpn(3, 7), start_level=3.0), 'start_level must be an integer from 0, got 3.0'),
+        (dict(graph=bifpn(3, 7), start_level=3.0), 'start_level must be an integer of at least 0, got 3.0'),
         (dict(graph={1: 2, 'a': 3}), r"needs a dict with inputs, nodes and outputs, got \['1', 'a'\]"),
         (dict(num_cells=0), 'num_cells must be an integer of at least 1, got 0'),
         (dict(in_channels=[8, 12, 16, 20, 24, 28]), 'in_channels has 6 entries for 5 levels from 3 to 7'),
@@ -364,7 +364,7 @@ def test_compiles_and_exports():
         ),
         (dict(in_channels=64), 'in_channels must be a list of positive integers, got 64'),
         (dict(in_channels=[8, 0]), r'in_channels must be a list of positive integers, got \[8, 0\]'),
-        (dict(out_channels='24'), "out_channels must be a positive integer, got '24'"),
+        (dict(out_channels='24'), "out_channels must be an integer of at least 1, got '24'"),
         (dict(graph=bifpn(3, 7), end_level=6), 'end_level is 6, but the graph ends at level 7'),
         (
             dict(graph=dict(inputs=[3, 4, 5], nodes=[[3, [0, 2]]], outputs=[3])),

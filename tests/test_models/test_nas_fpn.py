@@ -118,7 +118,7 @@ def test_cells_that_a_search_found():
 @pytest.mark.parametrize(
     ('options', 'message'),
     [
-        (dict(attention='max'), "attention must be 'tf' or 'mmdet', got 'max'"),
+        (dict(attention='max'), "attention must be one of .'tf', 'mmdet'., got 'max'"),
         (dict(stack_times=True), 'stack_times must be an integer of at least 1, got True'),
         (dict(stack_times=0), 'stack_times must be an integer of at least 1, got 0'),
         (dict(graph=nas_fpn(), attention='mmdet'), "attention is 'mmdet', but the graph has the merge 'attention'"),

@@ -296,13 +296,13 @@ def test_optuna_with_two_goals():
 @pytest.mark.parametrize(
     ('call', 'message'),
     [
-        (lambda: RNNController(Tiny(), 'sarsa'), r"algorithm must be one of \('ppo', 'reinforce'\), got 'sarsa'"),
+        (lambda: RNNController(Tiny(), 'sarsa'), r"algorithm must be one of \['ppo', 'reinforce'\], got 'sarsa'"),
         (lambda: RegularizedEvolution(Tiny(), 5, 6), 'tournament must be between 1 and the population, 5, got 6'),
         (lambda: RegularizedEvolution(Tiny(), '5'), "between 1 and the population, '5', got 10"),
         (lambda: RNNController(Tiny(), epochs=0), 'epochs must be an integer of at least 1, got 0'),
-        (lambda: RNNController(Tiny(), lr=-1), 'lr must be a number above 0, got -1'),
-        (lambda: RNNController(Tiny(), temperature=0), 'temperature must be a number above 0, got 0'),
-        (lambda: RNNController(Tiny(), decay=1), 'decay must be at least 0 and below 1, got 1'),
+        (lambda: RNNController(Tiny(), lr=-1), 'lr must be a positive number, got -1'),
+        (lambda: RNNController(Tiny(), temperature=0), 'temperature must be a positive number, got 0'),
+        (lambda: RNNController(Tiny(), decay=1), 'decay must be a number from 0 to below 1, got 1'),
         (lambda: OptunaSampler(Tiny(), 'Psychic'), "optuna.samplers has no 'Psychic'"),
         (lambda: OptunaSampler(Tiny(), directions=('up',)), r"directions must be 'maximize' or .*, got \('up',\)"),
     ],

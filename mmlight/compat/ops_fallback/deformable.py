@@ -110,14 +110,12 @@ def modulated_deform_conv_forward(
     mask: Tensor,
     output: Tensor,
     columns: Tensor,
-    *,
-    with_bias: bool,
     **settings: int,
 ) -> None:
     """Fill ``output``; see :func:`_convolve`."""
     values = map(in_float, (input, offset, weight, mask))
     output.copy_(_convolve(*values, _modulated(settings)))
-    if with_bias:
+    if settings['with_bias']:
         output += bias.view(-1, 1, 1)
 
 
@@ -130,7 +128,6 @@ def modulated_deform_conv_backward(
     mask: Tensor,
     columns: Tensor,
     *grads: Tensor,
-    with_bias: bool,
     **settings: int,
 ) -> None:
     """Fill the gradients; ``grads`` are those of input, weight, bias, offset and mask, then of the output."""
@@ -138,7 +135,7 @@ def modulated_deform_conv_backward(
     function = functools.partial(_convolve, geometry=_modulated(settings))
     found = gradients(function, (input, offset, weight, mask), grad_output)
     _fill((grad_input, grad_offset, grad_weight, grad_mask), found)
-    if with_bias:
+    if settings['with_bias']:
         grad_bias.copy_(grad_output.sum((0, 2, 3)))
 
 

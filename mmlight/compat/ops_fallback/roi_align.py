@@ -41,8 +41,10 @@ def roi_align_forward(
         input: (N, C, H, W).
         rois: (K, 5) as image index, x1, y1, x2, y2 in image pixels.
         output: (K, C, aligned_height, aligned_width).
-        argmax_y, argmax_x: like ``output`` in max mode; not used otherwise.
-        aligned_height, aligned_width: bins.
+        argmax_y: like ``output`` in max mode; not used otherwise.
+        argmax_x: like ``argmax_y``.
+        aligned_height: bins.
+        aligned_width: like ``aligned_height``.
         spatial_scale: map pixels per image pixel.
         sampling_ratio: samples per bin and axis; 0 means the bin's size, rounded up.
         pool_mode: 0 max, 1 average.

@@ -27,7 +27,8 @@ def roi_pool_forward(
         rois: (K, 5) as image index, x1, y1, x2, y2 in image pixels; x2 and y2 belong to the region.
         output: see above.
         argmax: position ``y * W + x`` of the greatest pixel, int.
-        pooled_height, pooled_width: bins.
+        pooled_height: bins.
+        pooled_width: like ``pooled_height``.
         spatial_scale: map pixels per image pixel.
     """
     channels, height, width = input.shape[1:]

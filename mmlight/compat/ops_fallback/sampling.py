@@ -27,7 +27,8 @@ def sample(planes: Tensor, y: Tensor, x: Tensor) -> Tensor:
 
     Args:
         planes: (N, C, H, W).
-        y, x: (N, P), pixel centres at whole numbers.
+        y: (N, P), pixel centres at whole numbers.
+        x: like ``y``.
 
     Returns:
         (N, C, P).
@@ -46,7 +47,8 @@ def pool(features: Tensor, image: Tensor, y: Tensor, x: Tensor) -> Tensor:
     Args:
         features: (N, C, H, W).
         image: (R,) number of each region's image.
-        y, x: (R, bins, samples).
+        y: (R, bins, samples).
+        x: like ``y``.
 
     Returns:
         (R, C, bins).

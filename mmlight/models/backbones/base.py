@@ -11,12 +11,6 @@ from mmlight.errors import InputError
 from mmlight.layers.foreign_weights import refuse_other_layouts
 
 
-def check_rate(name: str, rate: float) -> None:
-    """Raise unless ``drop_path_rate`` is a probability below 1."""
-    if type(rate) not in (int, float) or not 0 <= rate < 1:
-        raise InputError(f'{name}: drop_path_rate must be a number from 0 to below 1, got {rate!r}')
-
-
 class Backbone(BaseModule):
     """A stem and a list of stages, of which some feature maps are returned.
 

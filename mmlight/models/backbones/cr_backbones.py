@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from mmdet.models.backbones import MobileNetV2, ResNet, ResNeXt
 from torch import nn
 
+from mmlight import checks
 from mmlight.errors import InputError
 from mmlight.layers.foreign_weights import refuse_other_layouts
 from mmlight.registry import MODELS
@@ -55,8 +56,7 @@ class _ReallocatedResNet:
     ):
         name = type(self).__name__
         known = type(self).arch_settings
-        if depth not in known:
-            raise InputError(f'{name}: depth must be one of {", ".join(map(str, known))}, got {depth!r}')
+        checks.one_of(known, name, depth=depth)
         block, baseline = known[depth]
         stage_blocks = check_blocks(name, baseline if stage_blocks is None else stage_blocks, 4)
         self.arch_settings = {depth: (block, stage_blocks)}

@@ -14,6 +14,7 @@ from mmdet.models.backbones import MobileNetV2, ResNet, ResNeXt
 from mmengine.model import ModuleDict, Sequential
 from torch import Tensor, nn
 
+from mmlight import checks
 from mmlight.errors import InputError
 from mmlight.models.backbones.cr_backbones import CRMobileNetV2, CRResNet, CRResNeXt, dilate
 from mmlight.registry import MODELS
@@ -151,8 +152,7 @@ class _StageSupernet(Supernet):
         choices = check_choices(name, choices)
         if len(choices) != stages:
             raise InputError(f'{name}: choices must be of {stages} stages, got {len(choices)}')
-        if share not in ('branch', 'prefix'):
-            raise InputError(f"{name}: share must be 'branch' or 'prefix', got {share!r}")
+        checks.one_of(('branch', 'prefix'), name, share=share)
         self.choices, self.share = choices, share
         return choices
 
@@ -184,8 +184,7 @@ class _StageSuperResNet(_StageSupernet):
         **kwargs,
     ):
         name, known = type(self).__name__, type(self).arch_settings
-        if depth not in known:
-            raise InputError(f'{name}: depth must be one of {", ".join(map(str, known))}, got {depth!r}')
+        checks.one_of(known, name, depth=depth)
         block, baseline = known[depth]
         kwargs = _trainable(name, kwargs)
         self.settings = dict(depth=depth, base_channels=base_channels, stem_channels=stem_channels, **kwargs)

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from mmcv.cnn import ConvModule
 from torch import Tensor, nn
 
+from mmlight import checks
 from mmlight.errors import InputError
 from mmlight.layers import xception_stage
 from mmlight.layers.foreign_weights import check_layout
@@ -25,8 +26,7 @@ IMAGENET_CLASSES = 1000
 
 def widths(arch: str, owner: str) -> list[int]:
     """Channels that leave enc2, enc3 and enc4."""
-    if arch not in XCEPTIONS:
-        raise InputError(f'{owner}: arch must be one of {list(XCEPTIONS)}, got {arch!r}')
+    checks.one_of(XCEPTIONS, owner, arch=arch)
     return [4 * width for width, _ in XCEPTIONS[arch]]
 
 

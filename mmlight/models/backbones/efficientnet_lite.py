@@ -1,14 +1,15 @@
 """EfficientNet-Lite: EfficientNet (arXiv 1905.11946) for mobile devices, as EfficientDet-Lite uses it."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from mmcv.cnn import ConvModule
 from torch import Tensor, nn
 
-from mmlight.errors import InputError
+from mmlight import checks
 from mmlight.layers import MBConv
 from mmlight.layers.arithmetic import conv_cfg_of, declare_arithmetic
-from mmlight.models.backbones.base import Backbone, check_rate
+from mmlight.models.backbones.base import Backbone
 from mmlight.registry import MODELS
 from mmlight.tables.efficientnet import SCALING, STEM_CHANNELS, stages
 
@@ -26,14 +27,13 @@ class EfficientNetLite(Backbone):
     Args:
         arch: ``'lite0'`` to ``'lite4'``.
         out_indices: Which of ``layers`` to return.
-        frozen_stages: ``-1`` trains everything, ``n`` freezes ``layers[:n + 1]``.
-        norm_eval: Keep the statistics of every batch norm fixed in training.
         padding: ``'same'`` as the authors' TensorFlow code, ``'symmetric'`` for weights trained in PyTorch.
         drop_path_rate: Stochastic depth: block ``i`` of ``N`` is skipped with ``drop_path_rate * i / N``; 0.2 in
             EfficientDet-Lite's training (``survival_prob`` 0.8 in google/automl).
         norm_cfg: Normalisation layers.
         act_cfg: Activation.
         init_cfg: mmengine's initialisation config.
+        kwargs: ``frozen_stages`` and ``norm_eval`` of :class:`~mmlight.models.backbones.base.Backbone`.
 
     Raises:
         InputError: for an unknown ``arch``, and for indices that the table lacks.
@@ -43,18 +43,16 @@ class EfficientNetLite(Backbone):
         self,
         arch: str = 'lite0',
         out_indices: Sequence[int] = (3, 4, 5),
-        frozen_stages: int = -1,
-        norm_eval: bool = False,
         padding: str = 'same',
         drop_path_rate: float = 0.0,
         norm_cfg: dict = dict(type='BN', eps=1e-3, momentum=0.01),
         act_cfg: dict = dict(type='ReLU6'),
         init_cfg: dict | list[dict] | None = dict(type='Kaiming', layer='Conv2d'),
+        **kwargs: Any,
     ):
-        super().__init__(out_indices, frozen_stages, norm_eval, init_cfg)
-        if not isinstance(arch, str) or arch not in LITE:
-            raise InputError(f'EfficientNetLite: arch must be one of {list(LITE)}, got {arch!r}')
-        check_rate('EfficientNetLite', drop_path_rate)
+        super().__init__(out_indices, init_cfg=init_cfg, **kwargs)
+        checks.one_of(LITE, 'EfficientNetLite', arch=arch)
+        checks.rate('EfficientNetLite', drop_path_rate=drop_path_rate)
         layers = dict(conv_cfg=conv_cfg_of('EfficientNetLite', padding), norm_cfg=norm_cfg, act_cfg=act_cfg)
         groups: list[list[nn.Module]] = []
         channels, strides = [STEM_CHANNELS], [2]

@@ -5,11 +5,12 @@ from typing import Any
 
 from torch import Tensor
 
+from mmlight import checks
 from mmlight.errors import InputError
 from mmlight.layers import MBConv
 from mmlight.layers.arithmetic import conv_cfg_of, declare_arithmetic
 from mmlight.layers.foreign_weights import accept_foreign_weights
-from mmlight.models.backbones.staged import StagedBackbone, check_width
+from mmlight.models.backbones.staged import StagedBackbone
 from mmlight.registry import MODELS
 from mmlight.tables.efficientnet import round_filters
 
@@ -50,7 +51,7 @@ class MobileNetV2(StagedBackbone):
         InputError: for an argument out of range.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (keys of a config)
         self,
         widen_factor: float = 1.0,
         expanded_c4: bool = False,
@@ -63,7 +64,7 @@ class MobileNetV2(StagedBackbone):
         init_cfg: dict | list[dict] | None = dict(type='Kaiming', layer='Conv2d'),
         **kwargs: Any,
     ):
-        check_width('MobileNetV2', widen_factor)
+        checks.positive('MobileNetV2', widen_factor=widen_factor)
         conv_cfg = conv_cfg_of('MobileNetV2', padding)
 
         def unit(stage, number, in_channels, out_channels, stride, dilation):

@@ -6,6 +6,7 @@ import torch
 from mmcv.cnn import ConvModule
 from torch import Tensor, nn
 
+from mmlight import checks
 from mmlight.errors import InputError
 from mmlight.models.backbones.base import Backbone
 from mmlight.registry import MODELS
@@ -141,9 +142,7 @@ class NASNet(Backbone):
         init_cfg: dict | list[dict] | None = dict(type='Kaiming', layer='Conv2d'),
     ):
         super().__init__(out_indices, frozen_stages, norm_eval, init_cfg)
-        for name, value in (('channels', channels), ('num_cells', num_cells)):
-            if not isinstance(value, int) or value < 1:
-                raise InputError(f'NASNet: {name} must be an integer of at least 1, got {value!r}')
+        checks.positive_int('NASNet', channels=channels, num_cells=num_cells)
         if not isinstance(cells, Cells):
             if not isinstance(cells, Mapping) or set(cells) != {'normal', 'reduction'}:
                 found = sorted(cells) if isinstance(cells, Mapping) else repr(cells)

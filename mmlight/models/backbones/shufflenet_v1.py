@@ -18,10 +18,11 @@ import torch.nn.functional as F
 from mmcv.cnn import ConvModule
 from torch import Tensor, nn
 
+from mmlight import checks
 from mmlight.errors import InputError
 from mmlight.layers.foreign_weights import accept_foreign_weights
 from mmlight.models.backbones.shufflenet_v2 import channel_shuffle
-from mmlight.models.backbones.staged import StagedBackbone, check_width
+from mmlight.models.backbones.staged import StagedBackbone
 from mmlight.registry import MODELS
 
 STAGES = {  # groups -> channels of the stages at width 1.0; arXiv 1707.01083, Table 1
@@ -46,9 +47,8 @@ def widths(groups: int, widen_factor: float) -> tuple[int, tuple[int, ...]]:
     Raises:
         InputError: for other groups, and for a width at which no such stem is left.
     """
-    if type(groups) is not int or groups not in STAGES:
-        raise InputError(f'ShuffleNetV1: groups must be one of {list(STAGES)}, got {groups!r}')
-    check_width('ShuffleNetV1', widen_factor)
+    checks.one_of(STAGES, 'ShuffleNetV1', groups=groups)
+    checks.positive('ShuffleNetV1', widen_factor=widen_factor)
     unit = 4 * groups
     stages = tuple(int(channels * widen_factor / unit + 0.5) * unit for channels in STAGES[groups])
     stems = [stem for stem in range(4, stages[0], 4) if (stages[0] - stem) % groups == 0]

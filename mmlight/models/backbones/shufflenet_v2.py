@@ -20,6 +20,7 @@ import torch
 from mmcv.cnn import ConvModule
 from torch import Tensor, nn
 
+from mmlight import checks
 from mmlight.errors import InputError
 from mmlight.layers.foreign_weights import accept_foreign_weights
 from mmlight.models.backbones.staged import StagedBackbone
@@ -76,7 +77,7 @@ class ShuffleUnit(nn.Module):
         norm_cfg: Normalisation layer.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (where a unit stands, and its row of the table)
         self,
         in_channels: int,
         out_channels: int,
@@ -173,10 +174,8 @@ class ShuffleNetV2(ShuffleV2Backbone):
         leading_depthwise: bool = False,
         **kwargs: Any,
     ):
-        if widen_factor not in SHUFFLENET_V2:
-            raise InputError(f'ShuffleNetV2: widen_factor must be one of {list(SHUFFLENET_V2)}, got {widen_factor}')
-        if kernel_size not in (3, 5):
-            raise InputError(f'ShuffleNetV2: kernel_size must be 3 or 5, got {kernel_size}')
+        checks.one_of(SHUFFLENET_V2, 'ShuffleNetV2', widen_factor=widen_factor)
+        checks.one_of((3, 5), 'ShuffleNetV2', kernel_size=kernel_size)
         table = replace(SHUFFLENET_V2[widen_factor], kernel=kernel_size, leading_depthwise=leading_depthwise)
         super().__init__(table, first_block, shuffle_mode, **kwargs)
 

@@ -1,20 +1,21 @@
 """SpineNet and every other scale-permuted network of bottlenecks and residual blocks (arXiv 1912.05027)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch.nn.functional as F
 from mmcv.cnn import ConvModule, build_activation_layer
 from mmcv.cnn.bricks import DropPath
 from torch import Tensor, nn
 
+from mmlight import checks
 from mmlight.errors import InputError
 from mmlight.layers import GraphExecutor, build_merge, max_pool_same
 from mmlight.layers.arithmetic import PADDINGS, conv_cfg_of, declare_arithmetic, max_pool
 from mmlight.layers.resample import constant
-from mmlight.models.backbones.base import Backbone, check_rate
+from mmlight.models.backbones.base import Backbone
 from mmlight.registry import MODELS
-from mmlight.tables.feature_graph import as_tuple
+from mmlight.tables.feature_graph import FeatureGraph, as_tuple
 from mmlight.tables.scale_permuted import (
     FISH,
     HOURGLASS,
@@ -184,6 +185,48 @@ class SpineResample(nn.Module):
         return self.expand(x)
 
 
+def resolve(arch: str, blocks: Sequence | None, stem: Sequence[int] | None, **scaling: float | None) -> SpineNetArch:
+    """The network of that name, with another table and other scaling factors where they are given.
+
+    Raises:
+        InputError: for an unknown name, a table that is none, and a factor out of range.
+    """
+    checks.one_of(ARCHITECTURES, 'SpineNet', arch=arch)
+    if stem is not None and blocks is None:
+        raise InputError(f'SpineNet: stem goes with blocks, got {stem!r} alone')
+    own = replace(ARCHITECTURES[arch], **{name: value for name, value in scaling.items() if value is not None})
+    if blocks is not None:
+        own = replace(own, table=ScalePermuted((2, 2) if stem is None else stem, blocks))
+    if own.table.stem[0] < 2:
+        raise InputError(f'SpineNet: stem must not begin below level 2, got {list(own.table.stem)}')
+    checks.positive_int('SpineNet', endpoint_channels=own.endpoint_channels, block_repeats=own.block_repeats)
+    checks.positive('SpineNet', filter_scale=own.filter_scale, alpha=own.alpha)
+    return own
+
+
+def check_graph(own: SpineNetArch, graph: FeatureGraph, out_levels: Sequence[int]) -> None:
+    """Raise an ``InputError`` where the graph cannot give the levels, or a block or a width of it cannot be built."""
+    whole = all(type(level) is int for level in out_levels)
+    if not out_levels or not whole or list(out_levels) != sorted(set(out_levels)):
+        raise InputError(f'SpineNet: out_levels must be ascending levels, at least one, got {list(out_levels)}')
+    missing = sorted(set(out_levels) - set(graph.output_levels))
+    if missing:
+        raise InputError(
+            f'SpineNet: out_levels asks for level {missing[0]}, the table gives {list(graph.output_levels)}'
+        )
+    unbuilt = sorted({level for level in graph.levels if level not in BASE_CHANNELS})
+    unknown = sorted({block.kind for block in own.table.blocks if block.kind not in EXPANSION})
+    if unbuilt or unknown:
+        raise InputError(
+            f'SpineNet: blocks must be of levels {list(BASE_CHANNELS)} and kinds {list(EXPANSION)}, got '
+            f'{unbuilt or unknown}'
+        )
+    if min(int(BASE_CHANNELS[level] * own.filter_scale) for level in graph.levels) * min(own.alpha, 1) < 1:
+        raise InputError(
+            f'SpineNet: filter_scale {own.filter_scale} with alpha {own.alpha} leaves a convolution without a channel'
+        )
+
+
 @MODELS.register_module()
 class SpineNet(Backbone):
     """Scale-permuted network (SpineNet, arXiv 1912.05027): a feature graph of residual blocks whose last blocks are the
@@ -217,7 +260,7 @@ class SpineNet(Backbone):
             channel, or a value of another type.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (keys of a config)
         self,
         arch: str = '49',
         blocks: Sequence | None = None,
@@ -243,52 +286,17 @@ class SpineNet(Backbone):
         out_levels = as_tuple('SpineNet: out_levels', out_levels)
         super().__init__(range(len(out_levels)), frozen_stages, norm_eval, init_cfg)
         self.check_frozen_stages(2)
-        check_rate('SpineNet', drop_path_rate)
-        if not isinstance(arch, str) or arch not in ARCHITECTURES:
-            raise InputError(f'SpineNet: arch must be one of {list(ARCHITECTURES)}, got {arch!r}')
-        if pool_rule not in ('repeat', 'single'):
-            raise InputError(f"SpineNet: pool_rule must be 'repeat' or 'single', got {pool_rule!r}")
-        if stem is not None and blocks is None:
-            raise InputError(f'SpineNet: stem goes with blocks, got {stem!r} alone')
-        known = ARCHITECTURES[arch]
-        scale = known.filter_scale if filter_scale is None else filter_scale
-        repeats = known.block_repeats if block_repeats is None else block_repeats
-        alpha = known.alpha if alpha is None else alpha
-        endpoint = known.endpoint_channels if endpoint_channels is None else endpoint_channels
-        table = known.table if blocks is None else ScalePermuted((2, 2) if stem is None else stem, blocks)
-        if table.stem[0] < 2:
-            raise InputError(f'SpineNet: stem must not begin below level 2, got {list(table.stem)}')
-        graph = table.graph(prune=True)
-        whole = all(type(level) is int for level in out_levels)
-        if not out_levels or not whole or list(out_levels) != sorted(set(out_levels)):
-            raise InputError(f'SpineNet: out_levels must be ascending levels, at least one, got {list(out_levels)}')
-        missing = sorted(set(out_levels) - set(graph.output_levels))
-        if missing:
-            raise InputError(
-                f'SpineNet: out_levels asks for level {missing[0]}, the table gives {list(graph.output_levels)}'
-            )
-        unbuilt = sorted({level for level in graph.levels if level not in BASE_CHANNELS})
-        unknown = sorted({block.kind for block in table.blocks if block.kind not in EXPANSION})
-        if unbuilt or unknown:
-            raise InputError(
-                f'SpineNet: blocks must be of levels {list(BASE_CHANNELS)} and kinds {list(EXPANSION)}, got '
-                f'{unbuilt or unknown}'
-            )
-        for name, value in (('endpoint_channels', endpoint), ('block_repeats', repeats)):
-            if type(value) is not int or value < 1:
-                raise InputError(f'SpineNet: {name} must be an integer of at least 1, got {value!r}')
-        for name, value in (('filter_scale', scale), ('alpha', alpha)):
-            if type(value) not in (int, float) or value <= 0:
-                raise InputError(f'SpineNet: {name} must be a positive number, got {value!r}')
-        widths = {level: int(base * scale) for level, base in BASE_CHANNELS.items()}
-        if min(widths[level] for level in graph.levels) * min(alpha, 1) < 1:
-            raise InputError(
-                f'SpineNet: filter_scale {scale} with alpha {alpha} leaves a convolution without a channel'
-            )
+        checks.rate('SpineNet', drop_path_rate=drop_path_rate)
+        checks.one_of(('repeat', 'single'), 'SpineNet', pool_rule=pool_rule)
+        scaling = dict(filter_scale=filter_scale, block_repeats=block_repeats, alpha=alpha)
+        own = resolve(arch, blocks, stem, endpoint_channels=endpoint_channels, **scaling)
+        graph = own.table.graph(prune=True)
+        check_graph(own, graph, out_levels)
+        widths = {level: int(base * own.filter_scale) for level, base in BASE_CHANNELS.items()}
 
         self.graph = graph
         layers = Layers(norm_cfg, act_cfg, padding)
-        kinds = [table.stem_kind] * len(graph.inputs) + [node.block for node in graph.nodes]
+        kinds = [own.table.stem_kind] * len(graph.inputs) + [node.block for node in graph.nodes]
         base = [widths[level] for level in graph.levels]
         channels = [width * EXPANSION[kind] for width, kind in zip(base, kinds, strict=True)]
 
@@ -298,24 +306,30 @@ class SpineNet(Backbone):
         needed = graph.needed(outputs)
         last_of_stem = max(index for index in needed if index < len(graph.inputs))
         for own_level, own_base in zip(graph.inputs[: last_of_stem + 1], base, strict=False):
-            groups.append(self._group('bottleneck', width, own_base, repeats, 2 ** (own_level - level), layers))
+            groups.append(
+                self._group('bottleneck', width, own_base, own.block_repeats, 2 ** (own_level - level), layers)
+            )
             width, level = own_base * EXPANSION['bottleneck'], own_level
         self.stem_blocks = nn.ModuleList(groups)
 
         def edge(source: int, target: int) -> nn.Module:
             steps = graph.levels[target] - graph.levels[source]
-            mid = int(base[source] * alpha)
+            mid = int(base[source] * own.alpha)
             return SpineResample(channels[source], mid, channels[target], steps, layers, pool_rule == 'single')
 
         def block(target: int) -> nn.Module:
             rate = drop_path_rate * (target - len(graph.inputs) + 1) / len(graph.nodes)
-            group = self._group(kinds[target], channels[target], base[target], repeats, 1, layers, rate, dropblock)
+            group = self._group(
+                kinds[target], channels[target], base[target], own.block_repeats, 1, layers, rate, dropblock
+            )
             return nn.Sequential(layers.act(), group)
 
         self.blocks = GraphExecutor(graph, edge, lambda target: build_merge('sum', (), 0), block, outputs)
-        self.endpoints = nn.ModuleList(layers.conv(channels[i], endpoint, 1, act=endpoint_act) for i in outputs)
+        self.endpoints = nn.ModuleList(
+            layers.conv(channels[i], own.endpoint_channels, 1, act=endpoint_act) for i in outputs
+        )
         declare_arithmetic(self, padding=padding, pool_rule=pool_rule, endpoint_act=endpoint_act)
-        self.out_channels = (endpoint,) * len(outputs)
+        self.out_channels = (own.endpoint_channels,) * len(outputs)
         self.out_strides = tuple(2**level for level in out_levels)
 
     @staticmethod

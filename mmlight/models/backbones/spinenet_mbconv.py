@@ -7,10 +7,10 @@ import torch.nn.functional as F
 from mmcv.cnn import ConvModule, build_activation_layer
 from torch import Tensor, nn
 
-from mmlight.errors import InputError
+from mmlight import checks
 from mmlight.layers import GraphExecutor, MBConv, build_merge
 from mmlight.layers.arithmetic import conv_cfg_of, declare_arithmetic
-from mmlight.models.backbones.base import Backbone, check_rate
+from mmlight.models.backbones.base import Backbone
 from mmlight.registry import MODELS
 from mmlight.tables.scale_permuted import SPINENET_MOBILE
 
@@ -96,9 +96,8 @@ class SpineNetMBConv(Backbone):
         graph = SPINENET_MOBILE.graph()
         super().__init__(range(len(graph.outputs)), frozen_stages, norm_eval, init_cfg)
         self.check_frozen_stages(2)
-        check_rate('SpineNetMBConv', drop_path_rate)
-        if not isinstance(arch, str) or arch not in ARCHITECTURES:
-            raise InputError(f'SpineNetMBConv: arch must be one of {list(ARCHITECTURES)}, got {arch!r}')
+        checks.rate('SpineNetMBConv', drop_path_rate=drop_path_rate)
+        checks.one_of(ARCHITECTURES, 'SpineNetMBConv', arch=arch)
         self.graph = graph
         scale, endpoint = ARCHITECTURES[arch].filter_scale, ARCHITECTURES[arch].endpoint_channels
         widths = {level: int(base * scale) for level, base in BASE_CHANNELS.items()}

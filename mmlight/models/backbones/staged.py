@@ -13,12 +13,6 @@ Unit = Callable[[int, int, int, int, int, int], nn.Module]
 """(stage, number in the stage, input channels, output channels, stride, dilation) -> unit."""
 
 
-def check_width(name: str, widen_factor: float) -> None:
-    """Refuse a factor of the channels that is not a positive number."""
-    if type(widen_factor) not in (int, float) or not 0 < widen_factor < float('inf'):
-        raise InputError(f'{name}: widen_factor must be a positive number, got {widen_factor!r}')
-
-
 class StagedBackbone(Backbone):
     """A 3x3 convolution of stride 2, a max pooling of stride 2 where there is one, stages of units, and a 1x1
     convolution where there is one. What lies behind the last returned map is not built.
@@ -43,7 +37,7 @@ class StagedBackbone(Backbone):
         InputError: for an argument out of range.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (a table's columns and the frameworks' switches)
         self,
         stem: int,
         pool: bool,

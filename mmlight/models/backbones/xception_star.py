@@ -9,7 +9,7 @@ from typing import Any
 from mmcv.cnn import ConvModule
 from torch import Tensor, nn
 
-from mmlight.errors import InputError
+from mmlight import checks
 from mmlight.layers.foreign_weights import accept_foreign_weights
 from mmlight.models.backbones.shufflenet_v1 import ShuffleV1Unit, merge
 from mmlight.models.backbones.staged import StagedBackbone
@@ -79,13 +79,9 @@ class XceptionStar(StagedBackbone):
         out_indices: tuple[int, ...] = (1, 2),
         **kwargs: Any,
     ):
-        for name, value, allowed in (
-            ('block', block, ['xception', 'shuffle']),
-            ('widen_factor', widen_factor, list(STEMS)),
-            ('c5_stride', c5_stride, [32, 16]),
-        ):
-            if value not in allowed:
-                raise InputError(f'XceptionStar: {name} must be one of {allowed}, got {value!r}')
+        checks.one_of(('xception', 'shuffle'), 'XceptionStar', block=block)
+        checks.one_of(STEMS, 'XceptionStar', widen_factor=widen_factor)
+        checks.one_of((32, 16), 'XceptionStar', c5_stride=c5_stride)
 
         def unit(stage, number, in_channels, out_channels, stride, dilation):
             if block == 'xception':

@@ -9,6 +9,7 @@ from mmdet.models.task_modules.prior_generators import AnchorGenerator
 from mmengine.model import bias_init_with_prob
 from torch import Tensor, nn
 
+from mmlight import checks
 from mmlight.errors import InputError
 from mmlight.layers import SeparableConv, recomputed
 from mmlight.models.heads.best_of_levels import BestOfLevels
@@ -58,9 +59,7 @@ class EfficientDetHead(BestOfLevels, AnchorHead):
         **kwargs,
     ):
         counts = dict(num_classes=num_classes, in_channels=in_channels, stacked_convs=stacked_convs)
-        for name, value in counts.items():
-            if type(value) is not int or value < 1:
-                raise InputError(f'EfficientDetHead: {name} must be a positive integer, got {value!r}')
+        checks.positive_int('EfficientDetHead', **counts)
         self.stacked_convs = stacked_convs
         self.norm_cfg = norm_cfg
         self.act_cfg = act_cfg

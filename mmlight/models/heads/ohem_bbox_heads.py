@@ -6,6 +6,7 @@ import torch
 from mmdet.models.roi_heads.bbox_heads import BBoxHead, ConvFCBBoxHead
 from torch import Tensor
 
+from mmlight import checks
 from mmlight.errors import InputError
 from mmlight.registry import MODELS
 
@@ -28,10 +29,7 @@ class JointOHEM:
     """
 
     def __init__(self, *args: Any, ohem_per_img: int = 256, **kwargs: Any):
-        if type(ohem_per_img) is not int or ohem_per_img < 1:
-            raise InputError(
-                f'{type(self).__name__}: ohem_per_img must be an integer of at least 1, got {ohem_per_img!r}'
-            )
+        checks.positive_int(type(self).__name__, ohem_per_img=ohem_per_img)
         super().__init__(*args, **kwargs)
         self.ohem_per_img = ohem_per_img
 

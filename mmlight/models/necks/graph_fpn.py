@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from mmlight import checks
 from mmlight.errors import InputError
 from mmlight.layers import ConvNorm, fusion_cell, recomputed, resize
 from mmlight.registry import MODELS
@@ -15,8 +16,7 @@ def check_channels(name: str, in_channels: Sequence[int], out_channels: int) -> 
     """Raise if they are not positive integers."""
     if not isinstance(in_channels, Sequence) or not all(type(c) is int and c > 0 for c in in_channels):
         raise InputError(f'{name}: in_channels must be a list of positive integers, got {in_channels!r}')
-    if type(out_channels) is not int or out_channels < 1:
-        raise InputError(f'{name}: out_channels must be a positive integer, got {out_channels!r}')
+    checks.positive_int(name, out_channels=out_channels)
 
 
 def check_levels(name: str, graph: FeatureGraph, in_channels: Sequence[int], first: int) -> None:
@@ -89,7 +89,7 @@ class GraphFPN(BaseModule):
             channels or an image so small that a level would vanish.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (keys of a config)
         self,
         in_channels: Sequence[int],
         out_channels: int,
@@ -107,10 +107,8 @@ class GraphFPN(BaseModule):
     ):
         super().__init__(init_cfg)
         self.name = type(self).__name__
-        if type(num_cells) is not int or num_cells < 1:
-            raise InputError(f'{self.name}: num_cells must be an integer of at least 1, got {num_cells!r}')
-        if type(start_level) is not int or start_level < 0:
-            raise InputError(f'{self.name}: start_level must be an integer from 0, got {start_level!r}')
+        checks.positive_int(self.name, num_cells=num_cells)
+        checks.int_from(0, self.name, start_level=start_level)
         check_channels(self.name, in_channels, out_channels)
         high = 7 if end_level is None and isinstance(graph, str) else end_level
         graph = build_graph(graph, start_level, high, fusion)

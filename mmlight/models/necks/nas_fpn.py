@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from mmlight import checks
 from mmlight.errors import InputError
 from mmlight.layers import ConvNorm, fusion_cell, recomputed
 from mmlight.models.necks.graph_fpn import check_channels, check_inputs, check_levels, coarser
@@ -70,7 +71,7 @@ class NASFPN(BaseModule):
             other channels or an image so small that a level would vanish.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (keys of a config)
         self,
         in_channels: Sequence[int],
         out_channels: int = 256,
@@ -84,10 +85,8 @@ class NASFPN(BaseModule):
         init_cfg: dict | list[dict] | None = dict(type='Caffe2Xavier', layer='Conv2d'),
     ):
         super().__init__(init_cfg)
-        if attention not in ('tf', 'mmdet'):
-            raise InputError(f"NASFPN: attention must be 'tf' or 'mmdet', got {attention!r}")
-        if type(stack_times) is not int or stack_times < 1:
-            raise InputError(f'NASFPN: stack_times must be an integer of at least 1, got {stack_times!r}')
+        checks.one_of(('tf', 'mmdet'), 'NASFPN', attention=attention)
+        checks.positive_int('NASFPN', stack_times=stack_times)
         graph = nas_fpn(attention) if graph is None else build_graph(graph, 3, 7)
         check_channels('NASFPN', in_channels, out_channels)
         check_levels('NASFPN', graph, in_channels, graph.inputs[0])

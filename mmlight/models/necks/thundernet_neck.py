@@ -7,6 +7,7 @@ from mmcv.cnn import ConvModule, DepthwiseSeparableConvModule
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from mmlight import checks
 from mmlight.errors import InputError
 from mmlight.registry import MODELS
 
@@ -120,10 +121,8 @@ class ThunderNetNeck(BaseModule):
         super().__init__(init_cfg)
         if len(in_channels) != 2:
             raise InputError(f'ThunderNetNeck: in_channels must be those of C4 and C5, got {tuple(in_channels)}')
-        if context not in CONTEXTS:
-            raise InputError(f'ThunderNetNeck: context must be one of {list(CONTEXTS)}, got {context!r}')
-        if rpn_trunk not in RPN_TRUNKS:
-            raise InputError(f'ThunderNetNeck: rpn_trunk must be one of {list(RPN_TRUNKS)}, got {rpn_trunk!r}')
+        checks.one_of(CONTEXTS, 'ThunderNetNeck', context=context)
+        checks.one_of(RPN_TRUNKS, 'ThunderNetNeck', rpn_trunk=rpn_trunk)
         self.out_channels = (out_channels, rpn_channels)
         self.out_strides = (16, 16)
         self.context = CONTEXTS[context](in_channels, out_channels)

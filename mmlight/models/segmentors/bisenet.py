@@ -9,6 +9,7 @@ from mmseg.models.backbones.bisenetv1 import AttentionRefinementModule, FeatureF
 from mmseg.models.utils import resize
 from torch import Tensor, nn
 
+from mmlight import checks
 from mmlight.errors import InputError
 from mmlight.registry import MODELS
 
@@ -69,7 +70,7 @@ class BiSeNet(BaseModule):
             channels and strides.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (keys of a config)
         self,
         backbone: dict,
         in_channels: Sequence[int],
@@ -86,10 +87,8 @@ class BiSeNet(BaseModule):
             raise InputError(f'BiSeNet: in_channels must be those of strides 16 and 32, got {tuple(in_channels)}')
         if len(spatial_channels) != 4:
             raise InputError(f'BiSeNet: spatial_channels must be four numbers, got {tuple(spatial_channels)}')
-        if fusion not in FUSIONS:
-            raise InputError(f'BiSeNet: fusion must be one of {list(FUSIONS)}, got {fusion!r}')
-        if upsample not in UPSAMPLES:
-            raise InputError(f'BiSeNet: upsample must be one of {list(UPSAMPLES)}, got {upsample!r}')
+        checks.one_of(FUSIONS, 'BiSeNet', fusion=fusion)
+        checks.one_of(UPSAMPLES, 'BiSeNet', upsample=upsample)
         self.resize = partial(resize, **UPSAMPLES[upsample])
         self.backbone = MODELS.build(backbone)
         declared = getattr(self.backbone, 'out_channels', in_channels)

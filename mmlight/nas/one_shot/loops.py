@@ -14,6 +14,7 @@ from mmengine.runner import BaseLoop, Runner
 from torch import nn
 from torch.utils.data import DataLoader
 
+from mmlight import checks
 from mmlight.errors import InputError
 from mmlight.nas.log import TrialLog
 from mmlight.nas.one_shot import result
@@ -54,8 +55,8 @@ class SearchLoop(BaseLoop):
         random_weights: bool = False,
     ):
         super().__init__(runner, dataloader)
-        if num_images is not None and (not isinstance(num_images, int) or num_images < 1):
-            raise InputError(f'{type(self).__name__}: num_images must be an integer of at least 1, got {num_images!r}')
+        if num_images is not None:
+            checks.positive_int(type(self).__name__, num_images=num_images)
         if runner.val_loop is None:
             raise InputError(f'{type(self).__name__}: needs val_dataloader, val_evaluator and val_cfg to score with')
         self.model = plain_model(runner)
@@ -202,9 +203,7 @@ class StageSearchLoop(SearchLoop):
         repeats: int = 3,
         **kwargs,
     ):
-        for name, value in (('recalibration', recalibration), ('repeats', repeats)):
-            if not isinstance(value, int) or value < 0:
-                raise InputError(f'StageSearchLoop: {name} must be an integer of at least 0, got {value!r}')
+        checks.int_from(0, 'StageSearchLoop', recalibration=recalibration, repeats=repeats)
         super().__init__(runner, dataloader, **kwargs)
         self.space = StageSpace(self.supernet.choices, budget, weights, tolerance)
         self.max_params, self.recalibration, self.repeats = max_params, recalibration, repeats
@@ -273,8 +272,7 @@ class GreedyOpSearchLoop(SearchLoop):
 
     def __init__(self, runner: Runner, dataloader: DataLoader | dict, width: int = 3, **kwargs):
         super().__init__(runner, dataloader, **kwargs)
-        if not isinstance(width, int) or width < 1:
-            raise InputError(f'GreedyOpSearchLoop: width must be an integer of at least 1, got {width!r}')
+        checks.positive_int('GreedyOpSearchLoop', width=width)
         self.width = width
         self.ops = self.supernet.choices[0]
         if any(choices != self.ops for choices in self.supernet.choices):

@@ -45,7 +45,7 @@ class StandAlone:
         InputError: for a folder without a finished search, no allocation to compare with, and a ``limit`` below them.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (what the command line gives)
         self,
         search: str | os.PathLike,
         config: str | os.PathLike,

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from mmlight.errors import InputError
+from mmlight import checks
 from mmlight.nas.samplers.base import Choices, Sampler
 from mmlight.nas.spaces import DecisionSpace
 
@@ -162,7 +162,7 @@ class RNNController(Sampler):
         InputError: for an unknown algorithm, baseline or ratio, and for numbers that cannot work.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (settings of two papers' policies)
         self,
         space: DecisionSpace,
         algorithm: str = 'ppo',
@@ -177,23 +177,12 @@ class RNNController(Sampler):
         **network,
     ):
         super().__init__(space)
-        for name, value, known in (
-            ('algorithm', algorithm, ('ppo', 'reinforce')),
-            ('baseline', baseline, ('batch', 'ema')),
-            ('ratio', ratio, ('decision', 'sequence')),
-        ):
-            if value not in known:
-                raise InputError(f'RNNController: {name} must be one of {known}, got {value!r}')
-        sizes = (('epochs', epochs), ('hidden', network.get('hidden', 1)))
-        rates = (('lr', lr), ('clip', clip), ('temperature', network.get('temperature', 1)))
-        for name, value in sizes:
-            if not isinstance(value, int) or value < 1:
-                raise InputError(f'RNNController: {name} must be an integer of at least 1, got {value!r}')
-        for name, value in rates:
-            if not isinstance(value, (int, float)) or not value > 0:
-                raise InputError(f'RNNController: {name} must be a number above 0, got {value!r}')
-        if not isinstance(decay, (int, float)) or not 0 <= decay < 1:
-            raise InputError(f'RNNController: decay must be at least 0 and below 1, got {decay!r}')
+        checks.one_of(('ppo', 'reinforce'), 'RNNController', algorithm=algorithm)
+        checks.one_of(('batch', 'ema'), 'RNNController', baseline=baseline)
+        checks.one_of(('decision', 'sequence'), 'RNNController', ratio=ratio)
+        checks.positive_int('RNNController', epochs=epochs, hidden=network.get('hidden', 1))
+        checks.positive('RNNController', lr=lr, clip=clip, temperature=network.get('temperature', 1))
+        checks.rate('RNNController', decay=decay)
         self.algorithm, self.baseline, self.ratio = algorithm, baseline, ratio
         self.decay, self.entropy_weight, self.clip = decay, entropy_weight, clip
         self.epochs = epochs if algorithm == 'ppo' else 1

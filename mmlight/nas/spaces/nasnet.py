@@ -5,6 +5,7 @@ from math import prod
 
 from mmengine.config import Config
 
+from mmlight import checks
 from mmlight.errors import InputError
 from mmlight.nas.spaces.base import Decision, SearchSpace
 from mmlight.tables.cells import COMBINES, OPS, CellBlock, Cells
@@ -21,8 +22,7 @@ class NASNetSpace(SearchSpace):
     """
 
     def __init__(self, num_blocks: int = 5):
-        if not isinstance(num_blocks, int) or num_blocks < 1:
-            raise InputError(f'NASNetSpace: num_blocks must be an integer of at least 1, got {num_blocks!r}')
+        checks.positive_int('NASNetSpace', num_blocks=num_blocks)
         self.num_blocks = num_blocks
         decisions = []
         for number, cell in enumerate(('normal', 'reduction')):

@@ -5,6 +5,7 @@ from itertools import product
 
 from mmengine.config import Config
 
+from mmlight import checks
 from mmlight.errors import InputError
 from mmlight.nas.spaces.base import Decision, SearchSpace
 from mmlight.tables.allocations import DILATIONS, RESNET_CHOICES, check_choices
@@ -95,8 +96,7 @@ class OpSpace(SearchSpace):
     """
 
     def __init__(self, num_blocks: int, ops: Sequence[int] = DILATIONS):
-        if not isinstance(num_blocks, int) or num_blocks < 1:
-            raise InputError(f'OpSpace: num_blocks must be an integer of at least 1, got {num_blocks!r}')
+        checks.positive_int('OpSpace', num_blocks=num_blocks)
         self.ops = check_choices('OpSpace', [ops])[0]
         self.num_blocks = num_blocks
         self.decisions = tuple(Decision(f'dilation of block {i}', len(self.ops)) for i in range(num_blocks))

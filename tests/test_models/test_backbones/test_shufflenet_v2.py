@@ -172,7 +172,7 @@ def test_the_shuffle_modes_compute_different_functions(width):
     ('make', 'message'),
     [
         (lambda: ShuffleNetV2(0.75), r'widen_factor.*0\.5, 1\.0, 1\.5, 2\.0.*0\.75'),
-        (lambda: ShuffleNetV2(kernel_size=7), 'kernel_size.*3 or 5.*7'),
+        (lambda: ShuffleNetV2(kernel_size=7), 'kernel_size.*3, 5.*7'),
         (lambda: ShuffleNetV2(out_indices=(4,)), r'out_indices.*0\.\.3.*4'),
         (lambda: ShuffleNetV2(out_indices=()), 'out_indices'),
         (lambda: ShuffleNetV2(out_indices=(2, 1)), 'out_indices.*ascending'),

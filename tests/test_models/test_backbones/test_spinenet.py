@@ -171,7 +171,7 @@ def test_onnx_runtime(shape, tmp_path):
         (dict(arch='50'), r"arch must be one of \['49S', .*, got '50'"),
         (dict(out_levels=(2, 3, 4, 5)), r'out_levels asks for level 2, the table gives \[3, 4, 5, 6, 7\]'),
         (dict(filter_scale=0.01), 'filter_scale 0.01 with alpha 0.5 leaves a convolution without a channel'),
-        (dict(pool_rule='max'), "pool_rule must be 'repeat' or 'single', got 'max'"),
+        (dict(pool_rule='max'), "pool_rule must be one of .'repeat', 'single'., got 'max'"),
         (dict(out_levels=(3, 3)), r'out_levels must be ascending levels, at least one, got \[3, 3\]'),
         (dict(endpoint_channels=0), 'endpoint_channels must be an integer of at least 1, got 0'),
         (dict(blocks=[(3, 'mbconv', [0, 1], True)], out_levels=(3,)), r'kinds .* got \[.mbconv.\]'),
