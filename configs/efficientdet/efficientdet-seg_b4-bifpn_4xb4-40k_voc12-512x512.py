@@ -23,13 +23,11 @@ model = dict(
         size=(512, 512),
     ),
     backbone=dict(
-        type='mmdet.EfficientNet',
+        type='mmlight.EfficientNet',
         arch='b4',
         out_indices=(2, 3, 4, 5),
         drop_path_rate=0.2,
-        conv_cfg=dict(type='mmlight.Conv2dSame'),
         norm_cfg=norm_cfg,
-        act_cfg=dict(type='SiLU', inplace=False),
         init_cfg=dict(type='Pretrained', prefix='backbone.', checkpoint=checkpoint),
     ),
     neck=dict(

@@ -9,6 +9,7 @@ what the file wanted to call.
 from __future__ import annotations
 
 import difflib
+import functools
 import os
 import pickle
 import re
@@ -24,6 +25,8 @@ from mmlight.errors import InputError, MissingFileError
 TRUST = 'MMLIGHT_TRUST_CHECKPOINT'
 _HISTORY_METHODS = ('min', 'max', 'current', 'mean')
 _allowed: list[Any] = []
+BEFORE_LOADING: list[Callable[[Any, dict], dict]] = []
+"""Called with a network and the weights that mmengine is about to load into it; they return what is to be loaded."""
 
 
 def load(path: str | os.PathLike, map_location: Any = 'cpu') -> Any:
@@ -145,8 +148,19 @@ def _load_from_torchvision(filename: str, map_location: Any = None) -> Any:
 _load_from_torchvision.__name__ = 'load_from_torchvision'
 
 
+def _checked(load_state_dict: Callable) -> Callable:
+    @functools.wraps(load_state_dict)
+    def load(module: Any, state_dict: dict, *args: Any, **kwargs: Any) -> None:
+        for check in BEFORE_LOADING:
+            state_dict = check(module, state_dict)
+        load_state_dict(module, state_dict, *args, **kwargs)
+
+    return load
+
+
 def _apply(module: ModuleType) -> str:
     _allow()
+    rebind(module.load_state_dict, _checked(module.load_state_dict))
     rebind(module.load_from_http, _load_from_http)  # the model-zoo schemes call it by name
     module.CheckpointLoader.register_scheme('', _load_from_local, force=True)
     module.CheckpointLoader.register_scheme(('http://', 'https://'), _load_from_http, force=True)

@@ -6,16 +6,18 @@ weights of another.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
+from mmcv.cnn.bricks import Conv2dAdaptivePadding
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmlight import checks
+from mmlight.compat import checkpoint
 from mmlight.errors import InputError
-from mmlight.layers.resample import MaxPool2dSame
+from mmlight.layers.resample import Conv2dSame, MaxPool2dSame
 
 KEY = 'arithmetic'
 PADDINGS = {
@@ -83,7 +85,10 @@ def check_arithmetic(module: nn.Module, theirs: Mapping[str, Any], source: str =
     Raises:
         InputError: with the arguments to use.
     """
-    own = arithmetic_of(module)
+    _compare(module, arithmetic_of(module), theirs, source)
+
+
+def _compare(module: nn.Module, own: Mapping[str, Any], theirs: Mapping[str, Any], source: str = 'the weights') -> None:
     other = {name: value for name, value in theirs.items() if name in own and value != own[name]}
     if other:
         ours = {name: own[name] for name in other}
@@ -93,14 +98,15 @@ def check_arithmetic(module: nn.Module, theirs: Mapping[str, Any], source: str =
         )
 
 
-def declare_arithmetic(module: nn.Module, **declared: Any) -> None:
+def declare_arithmetic(module: nn.Module, unrecorded: Mapping[str, Any] | None = None, **declared: Any) -> None:
     """Write an arithmetic into the state dicts of ``module`` and refuse weights that say another.
 
     Args:
         module: A network; its norms' epsilon is read when it is needed.
+        unrecorded: Arithmetic of weights that say none, where all such weights have one in common.
         declared: Arguments of its class that change what is computed and not the shapes.
     """
-    module.declared_arithmetic = declared
+    module.declared_arithmetic, module.unrecorded_arithmetic = declared, unrecorded
 
     module._register_state_dict_hook(_save)
     module._register_load_state_dict_pre_hook(_load, with_module=True)
@@ -114,3 +120,42 @@ def _load(module: nn.Module, state_dict: dict, prefix: str, *_) -> None:
     record = state_dict.pop(prefix + KEY, None)
     if record is not None:
         check_arithmetic(module, decode(record))
+    elif module.unrecorded_arithmetic and any(prefix + name in state_dict for name in _own_names(module)):
+        check_arithmetic(module, module.unrecorded_arithmetic, 'weights that do not say their padding')
+
+
+def _own_names(module: nn.Module) -> Iterable[str]:
+    return (name for name, _ in module.named_parameters())
+
+
+def _undeclared(module: nn.Module) -> dict[str, Any]:
+    """What can be seen of the arithmetic of another library's network."""
+    same = any(isinstance(part, (Conv2dSame, Conv2dAdaptivePadding)) for part in module.modules())
+    eps = {norm.eps for norm in module.modules() if isinstance(norm, _BatchNorm)}
+    return {'padding': 'same' if same else 'symmetric'} | ({'eps': eps.pop()} if len(eps) == 1 else {})
+
+
+def check_records(model: nn.Module, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Compare the records in ``weights`` with networks that declare no arithmetic themselves, as mmdet's.
+
+    Returns:
+        The weights without these records.
+
+    Raises:
+        InputError: for weights of another padding or epsilon.
+    """
+    names = [name for name in weights if name.rpartition('.')[2] == KEY]
+    if not names:
+        return weights
+    modules = {name.removeprefix('module.'): module for name, module in model.named_modules()}
+    left = weights.copy()
+    for name in names:
+        module = modules.get(name.removeprefix('module.').rpartition('.')[0])
+        if module is not None and not hasattr(module, 'declared_arithmetic'):
+            _compare(module, _undeclared(module), decode(left.pop(name)))
+    if hasattr(weights, '_metadata'):
+        left._metadata = weights._metadata
+    return left
+
+
+checkpoint.BEFORE_LOADING.append(check_records)  # of mmengine, which loads `init_cfg`, `load_from` and resumed files

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from mmlight import checks
 from mmlight.errors import InputError
-from mmlight.layers.arithmetic import KEY, check_arithmetic
+from mmlight.layers.arithmetic import KEY, check_arithmetic, encode
 from mmlight.tables.weight_layouts import LAYOUTS, REFUSED, Layout
 
 DIALECTS = {'first_block': ('half', 'keep'), 'shuffle_mode': ('interleave', 'parity')}
@@ -68,6 +68,8 @@ def _rename(layout: Layout, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         renamed[f'{modules[module]}.{leaf}' if module in modules else name] = tensor
     if 'fc.weight' in renamed and 'fc.bias' not in renamed:  # the authors' classifiers have none
         renamed['fc.bias'] = renamed['fc.weight'].new_zeros(len(renamed['fc.weight']))
+    if layout.arithmetic:
+        renamed.setdefault(KEY, encode(layout.arithmetic))
     dialect = _dialect(layout, weights)
     return renamed | ({'dialect': _encode(dialect)} if dialect else {})
 
@@ -97,7 +99,9 @@ def convert(state_dict: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], Layout
     layout = _find(weights)
     if layout is None:
         raise _unknown(weights)
-    others = [name for name in weights if name != 'dialect' and name.rpartition('.')[0] not in layout.modules]
+    others = [
+        name for name in weights if name not in ('dialect', KEY) and name.rpartition('.')[0] not in layout.modules
+    ]
     if others and layout.name != 'mmlight':  # a table of one's own may have more layers
         raise InputError(
             f'{layout.name} layout of {layout.network}: {len(others)} unknown keys, the first {", ".join(others[:3])}'

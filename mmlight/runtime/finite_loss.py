@@ -2,6 +2,7 @@
 
 import math
 
+import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
@@ -34,7 +35,8 @@ class FiniteLoss(Hook):
         if (not due and not saved) or not isinstance(outputs, dict):
             return
         values = {name: value for name, value in outputs.items() if 'loss' in name}
-        wrong = {name: float(value) for name, value in values.items() if not math.isfinite(float(value))}
+        numbers = {name: float(torch.as_tensor(value).detach()) for name, value in values.items()}
+        wrong = {name: value for name, value in numbers.items() if not math.isfinite(value)}
         if wrong:
             name, value = next(iter(wrong.items()))
             good = latest_checkpoint(runner.work_dir)

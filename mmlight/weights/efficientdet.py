@@ -18,11 +18,13 @@ from torch import Tensor
 
 from mmlight import checks
 from mmlight.errors import InputError
+from mmlight.layers.arithmetic import KEY, encode
 from mmlight.tables.builders import bifpn
 from mmlight.tables.efficientdet_scaling import EFFICIENTDETS, EfficientDetScaling
 from mmlight.tables.efficientnet import stages
 
 ANCHORS = 9  # of a cell
+ARITHMETIC = {'padding': 'same', 'eps': 1e-3}  # of google/automl's EfficientNets, and of their ports
 LAYERS = (1, 2, 3, 4, 4, 5, 5)  # of mmdet's EfficientNet, for the paper's stages
 COCO_IDS = sorted(set(range(1, 91)) - {12, 26, 29, 30, 45, 66, 68, 69, 71, 83})  # of the 80 classes among 90 categories
 
@@ -265,4 +267,5 @@ def convert(
         elif target.startswith('bbox_head.cls_pred.pw.'):
             tensor = select_classes(tensor, num_classes)
         converted[target] = tensor
+    converted[f'backbone.{KEY}'] = encode(ARITHMETIC)
     return converted, model, layout

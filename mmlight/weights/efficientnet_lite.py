@@ -5,8 +5,9 @@ from collections.abc import Iterator, Mapping
 from torch import Tensor
 
 from mmlight.errors import InputError
+from mmlight.layers.arithmetic import KEY, encode
 from mmlight.tables.efficientnet import SCALING, stages
-from mmlight.weights.efficientdet import BLOCK, EFFDET_BLOCK, EFFDET_FIRST_BLOCK, LAYERS
+from mmlight.weights.efficientdet import ARITHMETIC, BLOCK, EFFDET_BLOCK, EFFDET_FIRST_BLOCK, LAYERS
 
 ML_ILLUSTRATED_BLOCK = ('_expand_conv', '_bn0', '_depthwise_conv', '_bn1', None, None, '_project_conv', '_bn2')
 STEMS = {'timm': ('conv_stem', 'bn1'), 'efficientnet-lite-pytorch': ('_conv_stem', '_bn0')}
@@ -52,5 +53,6 @@ def convert(state_dict: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], str, s
         # lite1 and lite2 have the same names
         if fits and len(weights[f'{last}.weight']) == stages(arch)[-1].channels:
             parts = ((name.rpartition('.'), tensor) for name, tensor in weights.items())
-            return {f'{modules[module]}.{leaf}': tensor for (module, _, leaf), tensor in parts}, arch, layout
+            found = {f'{modules[module]}.{leaf}': tensor for (module, _, leaf), tensor in parts}
+            return found | {KEY: encode(ARITHMETIC)}, arch, layout
     raise InputError(f'{layout} layout, but the keys fit none of EfficientNet-Lite0 to Lite4')

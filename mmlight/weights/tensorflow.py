@@ -1,13 +1,22 @@
-"""Variables of TensorFlow and Keras as tensors under PyTorch's names and in its order of axes."""
+"""Variables of TensorFlow and Keras as tensors under PyTorch's names and in its order of axes.
+
+tensorflow/tpu numbers its layers within their scope in the order in which they are made. Networks here whose modules
+stand in the same order take them by those numbers (:func:`convert`).
+"""
 
 import zipfile
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from mmlight import checks
 from mmlight.errors import InputError
+from mmlight.layers.arithmetic import arithmetic_of, encode
+from mmlight.models.backbones.spinenet_mbconv import ARCHITECTURES, BASE_CHANNELS
+from mmlight.registry import MODELS
 
 LEAVES = {
     'kernel': ('weight', (3, 2, 0, 1)),
@@ -47,3 +56,121 @@ def as_state_dict(variables: Mapping[str, Tensor]) -> dict[str, Tensor]:
                 value = value.permute(axes) if value.dim() == 4 else value.T
             found[f'{module.replace("/", ".")}.{own}'] = value.contiguous()
     return found
+
+
+BN = dict(type='BN', eps=1e-4, momentum=0.003)
+"""Of tensorflow/tpu's detectors (configs/base_config.py); no variable tells it."""
+
+
+def resnet_nas_fpn(variables: Mapping[str, Tensor]) -> dict[str, dict]:
+    """Configs of ResNet-50 and NAS-FPN with as many cells and channels as the variables have."""
+    cells = {name.split('/')[1] for name in variables if name.startswith('fpn_cells/')}
+    kernel = variables.get('resample_l3/conv2d/kernel')
+    if not cells or kernel is None:
+        raise InputError('not variables of a ResNet with NAS-FPN: fpn_cells/… and resample_l3/conv2d/kernel are needed')
+    backbone = dict(type='mmlight.TFResNet', depth=50, out_indices=(1, 2, 3), norm_cfg=BN)
+    sizes = dict(in_channels=(512, 1024, 2048), out_channels=kernel.shape[-1], stack_times=len(cells))
+    return dict(backbone=backbone, neck=dict(type='mmlight.NASFPN', **sizes, norm_cfg=BN))
+
+
+def mobile_spinenet(variables: Mapping[str, Tensor]) -> dict[str, dict]:
+    """Config of the mobile SpineNet whose stem is as wide as the variables'."""
+    stem = variables.get('spinenet_mbconv/conv2d/kernel')
+    widths = {name: int(BASE_CHANNELS[0] * arch.filter_scale) for name, arch in ARCHITECTURES.items()}
+    found = [name for name, width in widths.items() if stem is not None and stem.shape[-1] == width]
+    if not found:
+        raise InputError('not variables of a mobile SpineNet: spinenet_mbconv/conv2d/kernel is needed')
+    return dict(backbone=dict(type='mmlight.SpineNetMBConv', arch=found[0], norm_cfg=BN))
+
+
+def _place(own: str) -> tuple[str, str, str]:
+    """The scope of a module in tensorflow/tpu, and what its convolution and its norm are called there."""
+    part, *rest = own.split('.')
+    if part == 'neck':
+        kind, index = rest[:2]
+        if kind == 'laterals':
+            return f'resample_l{int(index) + 3}', 'conv2d', 'bn'
+        node = int(rest[3])
+        return f'fpn_cells/cell_{index}/sub_policy{node}/op_after_combine{node + 5}', 'conv', 'bn'
+    return _backbone_scope(rest), 'conv2d', 'batch_normalization'
+
+
+def _backbone_scope(path: list[str]) -> str:
+    if path[0] in ('stem', 'stem_blocks', 'endpoints'):
+        return 'spinenet_mbconv'
+    if path[:2] == ['blocks', 'nodes']:
+        node = int(path[2])
+        inner = (
+            f'resample_with_sepconv_resample_{node}_{path[4]}'
+            if path[3] == 'edges'
+            else (f'scale_permuted_block_{node + 2}')
+        )
+        return f'spinenet_mbconv/sub_policy{node}/{inner}'
+    return 'resnet50'
+
+
+NETWORKS: dict[str, Callable[[Mapping[str, Tensor]], dict[str, dict]]] = {
+    'mobile-spinenet': mobile_spinenet,
+    'resnet-nas-fpn': resnet_nas_fpn,
+}
+
+
+def _leaves(module: nn.Module, name: str) -> Iterator[tuple[str, nn.Module]]:
+    """Convolutions and norms in the order of TensorFlow's code, which makes a shortcut before its block."""
+    if isinstance(module, (nn.Conv2d, nn.BatchNorm2d)):
+        yield name, module
+    for key, child in sorted(module.named_children(), key=lambda item: item[0] != 'downsample'):
+        yield from _leaves(child, f'{name}.{key}')
+
+
+def convert(variables: Mapping[str, Tensor], network: str) -> tuple[dict[str, Tensor], dict[str, dict]]:
+    """Weights of a detector of tensorflow/tpu up to its heads.
+
+    Args:
+        variables: Name -> value, kernels ``(H, W, in, out)``; heads, optimizer slots and counters are left out.
+        network: A name of :data:`NETWORKS`.
+
+    Returns:
+        The state dict with the prefixes ``backbone.`` and ``neck.``, and the configs of these parts.
+
+    Raises:
+        InputError: for an unknown network, and variables that are missing or of another shape.
+    """
+    checks.one_of(NETWORKS, 'TensorFlow weights', network=network)
+    parts = NETWORKS[network](variables)
+    weights: dict[str, Tensor] = {}
+    for part, entries in parts.items():
+        with torch.device('meta'):
+            module = MODELS.build(entries)
+        weights |= _collect(variables, module, part)
+        weights[f'{part}.arithmetic'] = encode(arithmetic_of(module))
+    return weights, parts
+
+
+def _collect(variables: Mapping[str, Tensor], module: nn.Module, part: str) -> dict[str, Tensor]:
+    counts: Counter[str] = Counter()
+    found = {}
+    for own, leaf in _leaves(module, part):
+        scope, conv, norm = _place(own)
+        kind = norm if isinstance(leaf, nn.BatchNorm2d) else conv
+        if isinstance(leaf, nn.Conv2d) and leaf.groups > 1:
+            kind = f'depthwise_{conv}'
+        source = f'{scope}/{kind}'
+        number, counts[source] = counts[source], counts[source] + 1
+        source += f'_{number}' if number else ''
+        theirs = as_state_dict(_of(variables, source))
+        for name, wanted in leaf.state_dict().items():
+            if name == 'num_batches_tracked':
+                continue
+            value = theirs.get(f'{source.replace("/", ".")}.{name}')
+            if value is None or value.shape != wanted.shape:
+                shape = 'missing' if value is None else f'{tuple(value.shape)}'
+                raise InputError(f'{source}: {name} is {shape}, {own} needs {tuple(wanted.shape)}')
+            found[f'{own}.{name}'] = value
+    return found
+
+
+def _of(variables: Mapping[str, Tensor], layer: str) -> dict[str, Tensor]:
+    """The variables of one layer."""
+    names = (f'{layer}/{leaf}' for leaf in LEAVES)
+    return {name: variables[name] for name in names if name in variables}

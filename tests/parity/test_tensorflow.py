@@ -1,8 +1,8 @@
 """Networks with TensorFlow's weights against TensorFlow: the authors' own code and Keras (``make_tf_arrays.py``)."""
 
 import json
+import runpy
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +17,9 @@ from drawn import draw, image, sample  # noqa: E402
 
 from mmlight.errors import InputError  # noqa: E402
 from mmlight.layers.foreign_weights import convert as convert_backbone  # noqa: E402
-from mmlight.models.backbones import MobileNetV2, SpineNet, SpineNetMBConv  # noqa: E402
-from mmlight.models.backbones.tf_resnet import TFResNet  # noqa: E402
-from mmlight.models.necks import NASFPN  # noqa: E402
+from mmlight.models.backbones import MobileNetV2, SpineNet  # noqa: E402
+from mmlight.registry import MODELS  # noqa: E402
+from mmlight.weights import tensorflow  # noqa: E402
 from mmlight.weights.spinenet import convert, options  # noqa: E402
 from mmlight.weights.tensorflow import as_state_dict  # noqa: E402
 
@@ -37,25 +37,6 @@ def variables(network: str) -> dict[str, torch.Tensor]:
 def sizes(network: str) -> list[str]:
     found = [name.split('/')[1] for name in ARRAYS.files if name.startswith(f'{network}/')]
     return [size for size in dict.fromkeys(found) if size != 'variables']
-
-
-def leaves(module: nn.Module) -> Iterator[nn.Module]:
-    """Convolutions and norms in the order of TensorFlow's code, which makes a shortcut before its block."""
-    if isinstance(module, (nn.Conv2d, nn.BatchNorm2d)):
-        yield module
-    for child in sorted(module.named_children(), key=lambda item: item[0] != 'downsample'):
-        yield from leaves(child[1])
-
-
-def load_in_order(network: nn.Module, values: dict[str, torch.Tensor]) -> None:
-    """TensorFlow's variables into a network whose modules are made in the same order."""
-    groups = {}
-    for name, tensor in as_state_dict(values).items():
-        module, _, leaf = name.rpartition('.')
-        groups.setdefault(module, {})[leaf] = tensor
-    for module, weights in zip(leaves(network), groups.values(), strict=True):
-        assert not module.load_state_dict(weights, strict=False).unexpected_keys
-        assert 'bias' in weights or module.bias is None
 
 
 def largest_error(network: str, size: str, forward) -> float:
@@ -118,10 +99,20 @@ def test_symmetric_padding_is_another_function(mobilenet):
     assert largest_error('keras-mobilenet-v2', '96x96', other) > 0.05
 
 
+def converted(network: str, name: str) -> nn.Sequential:
+    """Backbone and neck with the weights and by the configs that the converter gives."""
+    values = variables(network)
+    weights, parts = tensorflow.convert(dict(reversed(values.items())), name)  # a checkpoint has no order
+    model = nn.ModuleDict({part: MODELS.build(entries) for part, entries in parts.items()}).eval()
+    missing, unexpected = model.load_state_dict(weights, strict=False)
+    assert not unexpected
+    assert all(key.endswith('num_batches_tracked') for key in missing)
+    return nn.Sequential(*model.values())
+
+
 @pytest.mark.parametrize('size', sizes('spinenet-mbconv-49'))
 def test_mobile_spinenet(size, record):
-    network = SpineNetMBConv('49', norm_cfg=BN).eval()
-    load_in_order(network, variables('spinenet-mbconv-49'))
+    network = converted('spinenet-mbconv-49', 'mobile-spinenet')
     error = largest_error('spinenet-mbconv-49', size, network)
     record('mobile SpineNet-49', 'tensorflow/tpu', error)
     assert error < 1e-4
@@ -129,10 +120,38 @@ def test_mobile_spinenet(size, record):
 
 @pytest.mark.parametrize('size', sizes('r50-nasfpn'))
 def test_resnet_and_nas_fpn(size, record):
-    backbone = TFResNet(50, out_indices=(1, 2, 3), norm_cfg=BN)
-    neck = NASFPN((512, 1024, 2048), 64, 2, norm_cfg=BN)
-    network = nn.Sequential(backbone, neck).eval()
-    load_in_order(network, variables('r50-nasfpn'))
+    network = converted('r50-nasfpn', 'resnet-nas-fpn')
     error = largest_error('r50-nasfpn', size, network)
     record('TFResNet-50 with NASFPN', 'tensorflow/tpu', error)
     assert error < 1e-4
+
+
+@pytest.mark.parametrize(
+    ('network', 'name', 'gone', 'message'),
+    [
+        ('r50-nasfpn', 'resnet-nas-fpn', 'resnet50/conv2d_5/kernel', 'resnet50/conv2d_5: weight is missing'),
+        ('r50-nasfpn', 'mobile-spinenet', '', 'not variables of a mobile SpineNet'),
+        ('spinenet-mbconv-49', 'resnet-nas-fpn', '', 'not variables of a ResNet with NAS-FPN'),
+        ('r50-nasfpn', 'yolo', '', "network must be one of .*'mobile-spinenet'.*, got 'yolo'"),
+    ],
+)
+def test_other_variables_are_refused(network, name, gone, message):
+    values = variables(network)
+    values.pop(gone, None)
+    with pytest.raises(InputError, match=message):
+        tensorflow.convert(values, name)
+
+
+def test_the_tool_prints_the_config_that_takes_the_weights(tmp_path, monkeypatch, capsys):
+    values = variables('spinenet-mbconv-49')
+    np.savez(tmp_path / 'v.npz', **{name: x.numpy() for name, x in values.items()}, global_step=np.int64(3))
+    script = str(HERE.parents[1] / 'tools' / 'model_converters' / 'tensorflow_to_mmlight.py')
+    monkeypatch.setattr(
+        sys, 'argv', [script, str(tmp_path / 'v.npz'), str(tmp_path / 'w.pth'), '--network', 'mobile-spinenet']
+    )
+    runpy.run_path(script, run_name='__main__')
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if 'model.backbone=' in line)
+    backbone = MODELS.build(eval(line.partition('=')[2]))
+    weights = torch.load(tmp_path / 'w.pth', weights_only=True)['state_dict']
+    own = {name.removeprefix('backbone.'): x for name, x in weights.items()}
+    assert not backbone.load_state_dict(own, strict=False).unexpected_keys

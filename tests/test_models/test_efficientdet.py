@@ -135,7 +135,8 @@ def test_imagenet_weights_fit(tmp_path):
     backbone = MODELS.build(cfg)
     backbone.init_weights()
     for key, value in backbone.state_dict().items():
-        assert torch.equal(value.float(), content[f'backbone.{key}'].to(value.dtype).float()), key
+        if key != 'arithmetic':  # the record of the padding
+            assert torch.equal(value.float(), content[f'backbone.{key}'].to(value.dtype).float()), key
 
 
 def test_formulas():

@@ -13,6 +13,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 from mmlight.errors import InputError
+from mmlight.layers.arithmetic import decode
 from mmlight.registry import MODELS
 from mmlight.tables.efficientdet_scaling import EFFICIENTDETS
 from mmlight.weights.efficientdet import WIDTH, convert, key_map, reorder_boxes, select_classes
@@ -40,6 +41,7 @@ def test_every_key_is_used_once(layout, name):
     source = raw(layout, name)
     given = name if name in ('d6', 'd7') else None
     weights, found, found_layout = convert(source, given, 90)
+    assert decode(weights.pop('backbone.arithmetic')) == {'padding': 'same', 'eps': 1e-3}
     assert (found, found_layout) == (name, layout)
     names = key_map(layout, name)
     assert len(set(names.values())) == len(names) == len(weights) == len(source)
@@ -60,7 +62,7 @@ def test_keys_of_yaed(name, count, digest):
     assert hashlib.sha256('\n'.join(sorted(weights)).encode()).hexdigest().startswith(digest)
     converted, found, _ = convert(weights, name)
     assert found == name
-    assert len(converted) == len(key_map('yaed', name))
+    assert len(converted) == len(key_map('yaed', name)) + 1  # the record of its padding
 
 
 @pytest.mark.parametrize(
@@ -89,7 +91,7 @@ def test_norms_with_the_level_first():
     weights, _, _ = convert(raw(level_first=True))
     names = key_map('effdet', 'd0', level_first=True)
     assert names['class_net.bn_rep.4.2.running_var'] == 'bbox_head.cls_bns.2.4.running_var'
-    assert weights.keys() == set(names.values())
+    assert weights.keys() == {*names.values(), 'backbone.arithmetic'}
 
 
 def test_rows_of_the_predictions():
@@ -139,7 +141,7 @@ def test_refusals(weights, options, words):
 def test_files_of_old_pytorch_count_no_batches():
     weights = {name: tensor for name, tensor in raw().items() if not name.endswith('num_batches_tracked')}
     converted, _, _ = convert(weights)
-    assert converted.keys() == set(key_map('effdet', 'd0').values())
+    assert converted.keys() == {*key_map('effdet', 'd0').values(), 'backbone.arithmetic'}
     assert converted['backbone.layers.0.bn.num_batches_tracked'] == 0
 
 

@@ -16,7 +16,7 @@ import torch
 from mmlight.arguments import Parser
 from mmlight.runtime.checkpoint import AtomicBackend, load
 from mmlight.errors import InputError, exit_on_input_error
-from mmlight.layers.arithmetic import KEY, arguments, decode, encode
+from mmlight.layers.arithmetic import KEY, arguments, decode
 from mmlight.layers.foreign_weights import convert, describe
 from mmlight.models.backbones.shufflenet_v1 import STAGES
 from mmlight.models.backbones.shufflenet_v2 import SHUFFLENET_V2, SNETS
@@ -79,9 +79,7 @@ def main() -> None:
         entries = network(weights, layout.network, dialect)
     except InputError as error:
         raise InputError(f'SRC {args.source}: {error}') from None
-    arithmetic = decode(weights[KEY]) if KEY in weights else layout.arithmetic
-    if arithmetic:
-        weights[KEY] = encode(arithmetic)
+    arithmetic = decode(weights[KEY]) if KEY in weights else {}
     meta = {'layout': layout.name, **dialect, 'data_preprocessor': layout.image}
     file = io.BytesIO()
     torch.save({'state_dict': {name: tensor.detach().clone() for name, tensor in weights.items()}, 'meta': meta}, file)

@@ -11,13 +11,11 @@ model = dict(
         pad_size_divisor=size,
     ),
     backbone=dict(
-        type='EfficientNet',
+        type='mmlight.EfficientNet',
         arch='b0',
         out_indices=(3, 4, 5),
         drop_path_rate=0.0,
-        conv_cfg=dict(type='mmlight.Conv2dSame'),
         norm_cfg=norm_cfg,
-        act_cfg=dict(type='SiLU', inplace=False),  # in place, training copies what it overwrites
     ),
     neck=dict(
         type='mmlight.BiFPN',

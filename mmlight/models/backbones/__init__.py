@@ -29,6 +29,6 @@ __all__ = [
     'XceptionStar',
 ]
 
-if find_spec('mmdet'):  # these subclass mmdet's ResNets
-    for _module in ('cr_backbones', 'cr_supernets', 'resnet10', 'tf_resnet'):
+if find_spec('mmdet'):  # these subclass mmdet's networks
+    for _module in ('cr_backbones', 'cr_supernets', 'efficientnet', 'resnet10', 'tf_resnet'):
         import_module(f'mmlight.models.backbones.{_module}')

@@ -86,8 +86,8 @@ class MobileNetV2(StagedBackbone):
             stem_conv_cfg=conv_cfg,
             **kwargs,
         )
-        declare_arithmetic(self, padding=padding)
         accept_foreign_weights(self, 'MobileNetV2')
+        declare_arithmetic(self, {'padding': 'symmetric'}, padding=padding)
         self.expanded_c4 = expanded_c4
         if expanded_c4:
             if C4 not in self.out_indices[:-1]:

@@ -20,11 +20,12 @@ class TFResNet(ResNet):
         kwargs: Those of mmdet's ``ResNet`` but ``conv_cfg``.
 
     Raises:
-        InputError: for another padding.
+        InputError: for another padding; later, for weights of another, or that say none while it is not
+            ``'symmetric'``.
     """
 
     def __init__(self, depth: int, padding: str = 'same-pool', **kwargs: Any):
         super().__init__(depth, conv_cfg=conv_cfg_of('TFResNet', padding, tuple(PADDINGS)), **kwargs)
         self.maxpool = max_pool(padding)
-        declare_arithmetic(self, padding=padding)
+        declare_arithmetic(self, {'padding': 'symmetric'}, padding=padding)  # as torchvision's and mmdet's
         refuse_other_layouts(self)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from mmlight import checks
 from mmlight.errors import InputError
 from mmlight.layers import ConvNorm, fusion_cell, recomputed
+from mmlight.layers.arithmetic import declare_arithmetic
 from mmlight.models.necks.graph_fpn import check_channels, check_inputs, check_levels, coarser
 from mmlight.registry import MODELS
 from mmlight.tables import FeatureGraph, build_graph, nas_fpn
@@ -113,6 +114,7 @@ class NASFPN(BaseModule):
         self.before_pools = nn.ModuleList(lateral(out_channels) if mmdet else nn.Identity() for _ in range(extra))
 
         self._register_load_state_dict_pre_hook(_rename_mmdet, with_module=True)
+        declare_arithmetic(self, attention=attention)
         widths = [out_channels] * len(graph.inputs)
         self.stacks = nn.ModuleList(
             fusion_cell(graph, widths, out_channels, separable, True, norm_cfg, act_cfg, overlap=0)
