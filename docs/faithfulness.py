@@ -78,7 +78,9 @@ def recipes() -> str:
     unsupported = yaml.safe_load((folder / 'unsupported.yml').read_text())
     equal = yaml.safe_load((ROOT / 'tests' / 'recipes.yml').read_text())
     keys = ('config', 'row', 'here', 'there', 'source', 'why')
-    parts = [EQUAL, *(f'* {name}\n' for name in equal), '\n## Where a recipe differs from its source\n\n']
+    differ = {row['config'] for row in rows}
+    listed = (f'* {name}' + (', but for its rows of the next table\n' if name in differ else '\n') for name in equal)
+    parts = [EQUAL, *listed, '\n## Where a recipe differs from its source\n\n']
     parts.append(table(keys, [tuple(row[key] for key in keys) for row in rows]))
     parts.append('\n## Published figures that no public source supports\n\n')
     parts.append(table(('figure', 'page', 'what was found'), [tuple(row.values()) for row in unsupported]))

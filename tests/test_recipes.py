@@ -4,7 +4,9 @@ The expected values are rows of ``recipes.yml``, each with the section of ``docs
 new recipe is a new row.
 """
 
+import json
 import re
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -62,6 +64,34 @@ def test_parameter_groups(name, made):
             wrong[key] = selector, found.get(id(parameter))
     assert wrong == {}
     assert used == set(expected)
+
+
+WITHOUT = yaml.safe_load((Path(__file__).parent / 'recipes_without_row.yml').read_text())
+PUBLIC = re.compile('(?<!tiny-)coco|cityscapes|voc|camvid-720')  # data sets on which somebody published something
+
+
+def training(cfg: Config) -> str:
+    """The parts of a recipe but its length: optimizer, groups, clipping, kinds of schedule."""
+    wrapper = cfg.get('optim_wrapper') or {}
+    lengths = ('begin', 'end', 'milestones', 'T_max')
+    schedule = [{k: v for k, v in row.items() if k not in lengths} for row in cfg.get('param_scheduler') or []]
+    parts = [*map(wrapper.get, ('optimizer', 'paramwise_cfg', 'clip_grad')), schedule]
+    return json.dumps(parts, sort_keys=True, default=str)
+
+
+def test_every_config_of_a_public_data_set_trains_by_a_row():
+    """Or is in the list of those that do not, with the reason; and that list has nothing more."""
+    rows = {training(Config.fromfile(ROOT / 'configs' / f'{name}.py')) for name in RECIPES}
+    files = sorted(path for path in (ROOT / 'configs').rglob('*.py') if '_base_' not in path.parts)
+    names = [path.relative_to(ROOT / 'configs').with_suffix('').as_posix() for path in files]
+    others = [
+        name
+        for name in names
+        if PUBLIC.search(name) and training(Config.fromfile(ROOT / 'configs' / f'{name}.py')) not in rows
+    ]
+    named = {name for name in others if any(fnmatch(name, pattern) for pattern in WITHOUT)}
+    assert sorted(set(others) - named) == []
+    assert [pattern for pattern in WITHOUT if not any(fnmatch(name, pattern) for name in others)] == []
 
 
 def optimizer_text(cfg: Config) -> str:

@@ -11,5 +11,5 @@ model = dict(
     train_cfg=dict(rpn_proposal=dict(nms_pre=12000, max_per_img=2000)),
     test_cfg=dict(rpn=dict(max_per_img=1000)),
 )
-optim_wrapper = dict(paramwise_cfg=dict(_delete_=True, bias_decay_mult=0.0))
+optim_wrapper = dict(paramwise_cfg=dict(_delete_=True, norm_decay_mult=0.0, bias_decay_mult=0.0))
 train_dataloader = dict(sampler=dict(_delete_=True, type='DefaultSampler', shuffle=True))

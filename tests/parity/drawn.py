@@ -41,10 +41,10 @@ def draw_torch(shapes: Mapping[str, Sequence[int]], seed: int = 0) -> dict[str, 
     return found
 
 
-def labels(height: int, width: int, classes: int, ignored: int = 255) -> np.ndarray:
-    """``(1, height, width)``, an eighth of them ignored."""
+def labels(height: int, width: int, classes: int, ignored: int = 255, batch: int = 1) -> np.ndarray:
+    """``(batch, height, width)``, an eighth of them ignored."""
     random = np.random.RandomState(height * 1000 + width + 1)
-    found = random.randint(0, classes, (1, height, width))
+    found = random.randint(0, classes, (batch, height, width))
     found[random.uniform(size=found.shape) < 0.125] = ignored
     return found
 

@@ -60,9 +60,9 @@ def main(checkout: str) -> None:
         arrays[f'{name}/variables'] = np.array(json.dumps(shapes))
         drawn = {key: torch.from_numpy(value) for key, value in draw_torch(shapes).items()}
         network.load_state_dict(drawn, strict=False)
-        network.eval()
+        network.eval().double()  # so that the rounding of one processor is not compared with that of another
         for height, width in SIZES:
-            pixels = torch.from_numpy(image(height, width)).permute(0, 3, 1, 2)
+            pixels = torch.from_numpy(image(height, width)).permute(0, 3, 1, 2).double()
             truth = torch.from_numpy(labels(height, width, 19))
             loss = ProbOhemCrossEntropy2d(255, thresh=0.7, min_kept=height * width // 16)
             network.criterion = network.ohem_criterion = loss
@@ -72,12 +72,13 @@ def main(checkout: str) -> None:
                 network.is_training = True
                 arrays[f'{name}/{height}x{width}/loss'] = network(pixels, truth).numpy()
             arrays[f'{name}/{height}x{width}/log_softmax'] = sample(found.permute(0, 2, 3, 1).numpy())
-    # the loss alone: most pixels easy; most hard; fewer labelled than are to be kept
-    for case, (factor, share) in {'easy': (8, 16), 'hard': (0.1, 16), 'few': (1, 1)}.items():
-        truth = labels(32, 40, 5)
-        logits = np.random.RandomState(7).normal(0, 1, (1, 5, 32, 40)).astype(np.float32)
+    # the loss alone: most pixels easy; most hard; fewer labelled than are to be kept; hard pixels are those of a batch
+    cases = {'easy': (8, 16, 1), 'hard': (0.1, 16, 1), 'few': (1, 1, 1), 'easy-3': (8, 16, 3), 'hard-4': (0.1, 4, 4)}
+    for case, (factor, share, batch) in cases.items():
+        truth = labels(32, 40, 5, batch=batch)
+        logits = np.random.RandomState(7).normal(0, 1, (batch, 5, 32, 40)).astype(np.float32)
         np.put_along_axis(logits, (truth % 255)[:, None], factor, 1)
-        loss = ProbOhemCrossEntropy2d(255, thresh=0.7, min_kept=32 * 40 // share)
+        loss = ProbOhemCrossEntropy2d(255, thresh=0.7, min_kept=batch * 32 * 40 // share)  # theirs is of the batch
         arrays[f'ohem/{case}/logits'] = logits
         arrays[f'ohem/{case}/loss'] = loss(torch.from_numpy(logits), torch.from_numpy(truth)).numpy()
         print(case, arrays[f'ohem/{case}/loss'])
