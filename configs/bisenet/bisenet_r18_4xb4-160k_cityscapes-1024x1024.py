@@ -12,7 +12,7 @@ backbone = dict(
     depth=18,
     out_indices=(2, 3),
     norm_cfg=_base_.norm_cfg,
-    init_cfg=dict(type='Pretrained', checkpoint='https://download.pytorch.org/models/resnet18-f37072fd.pth'),
+    init_cfg=dict(type='Pretrained', checkpoint='mmlight://torchvision_resnet18'),
 )
 auxiliary_head = _base_.model.auxiliary_head
 for head in auxiliary_head:

@@ -2,6 +2,11 @@
 _base_ = './bisenet_xception39_4xb4-160k_cityscapes-1024x1024.py'
 
 backbone = dict(
-    _delete_=True, type='mmlight.ShuffleNetV2', widen_factor=1.0, out_indices=(1, 2), norm_cfg=_base_.norm_cfg
+    _delete_=True,
+    type='mmlight.ShuffleNetV2',
+    widen_factor=1.0,
+    out_indices=(1, 2),
+    norm_cfg=_base_.norm_cfg,
+    init_cfg=dict(type='Pretrained', checkpoint='mmlight://torchvision_shufflenet_v2_x1.0'),
 )
 model = dict(backbone=dict(backbone=backbone, in_channels=(232, 464)))

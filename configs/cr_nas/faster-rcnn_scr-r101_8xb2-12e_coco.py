@@ -9,7 +9,6 @@ model = dict(
     backbone=dict(
         depth=101,
         stage_blocks=(2, 3, 17, 11),
-        # tools/model_converters/resnet_to_scr.py makes it out of torchvision's weights
-        init_cfg=dict(type='Pretrained', checkpoint='checkpoints/scr-resnet101.pth'),
+        init_cfg=dict(type='Pretrained', checkpoint='mmlight://scr_resnet101'),
     )
 )

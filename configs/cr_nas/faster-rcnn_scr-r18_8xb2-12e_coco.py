@@ -9,8 +9,7 @@ model = dict(
     backbone=dict(
         depth=18,
         stage_blocks=(1, 1, 2, 4),
-        # tools/model_converters/resnet_to_scr.py makes it out of torchvision's weights
-        init_cfg=dict(type='Pretrained', checkpoint='checkpoints/scr-resnet18.pth'),
+        init_cfg=dict(type='Pretrained', checkpoint='mmlight://scr_resnet18'),
     ),
     neck=dict(in_channels=[64, 128, 256, 512]),
 )

@@ -8,7 +8,6 @@ _base_ = [
 model = dict(
     backbone=dict(
         stage_blocks=(1, 3, 5, 7),
-        # tools/model_converters/resnet_to_scr.py makes it out of torchvision's weights
-        init_cfg=dict(type='Pretrained', checkpoint='checkpoints/scr-resnet50.pth'),
+        init_cfg=dict(type='Pretrained', checkpoint='mmlight://scr_resnet50'),
     )
 )

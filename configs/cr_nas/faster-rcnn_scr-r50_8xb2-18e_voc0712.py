@@ -8,7 +8,7 @@ _base_ = [
 model = dict(
     backbone=dict(
         stage_blocks=(1, 3, 5, 7),
-        init_cfg=dict(type='Pretrained', checkpoint='checkpoints/scr-resnet50.pth'),
+        init_cfg=dict(type='Pretrained', checkpoint='mmlight://scr_resnet50'),
     ),
     roi_head=dict(bbox_head=dict(num_classes=20)),
 )

@@ -12,7 +12,6 @@ model = dict(
         groups=32,
         base_width=4,
         stage_blocks=(2, 3, 17, 11),
-        # tools/model_converters/resnet_to_scr.py makes it out of torchvision's weights
-        init_cfg=dict(type='Pretrained', checkpoint='checkpoints/scr-resnext101-32x4d.pth'),
+        init_cfg=dict(type='Pretrained', checkpoint='mmlight://scr_resnext101_32x4d'),
     )
 )

@@ -12,7 +12,6 @@ model = dict(
         groups=32,
         base_width=4,
         stage_blocks=(1, 3, 5, 7),
-        # tools/model_converters/resnet_to_scr.py makes it out of torchvision's weights
-        init_cfg=dict(type='Pretrained', checkpoint='checkpoints/scr-resnext50-32x4d.pth'),
+        init_cfg=dict(type='Pretrained', checkpoint='mmlight://scr_resnext50_32x4d'),
     )
 )

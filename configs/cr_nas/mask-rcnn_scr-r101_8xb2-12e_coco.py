@@ -9,6 +9,6 @@ model = dict(
     backbone=dict(
         depth=101,
         stage_blocks=(2, 3, 17, 11),
-        init_cfg=dict(type='Pretrained', checkpoint='checkpoints/scr-resnet101.pth'),
+        init_cfg=dict(type='Pretrained', checkpoint='mmlight://scr_resnet101'),
     )
 )

@@ -8,6 +8,6 @@ _base_ = [
 model = dict(
     backbone=dict(
         stage_blocks=(1, 3, 5, 7),
-        init_cfg=dict(type='Pretrained', checkpoint='checkpoints/scr-resnet50.pth'),
+        init_cfg=dict(type='Pretrained', checkpoint='mmlight://scr_resnet50'),
     )
 )

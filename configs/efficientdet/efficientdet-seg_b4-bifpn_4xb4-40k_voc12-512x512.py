@@ -6,10 +6,7 @@ _base_ = [
     '../_base_/schedules/poly_40k.py',
     '../_base_/default_runtime_seg.py',
 ]
-checkpoint = (
-    'https://download.openmmlab.com/mmclassification/v0/efficientnet/'
-    'efficientnet-b4_3rdparty_8xb32-aa_in1k_20220119-45b8bd2b.pth'
-)
+checkpoint = 'mmlight://mmpretrain_efficientnet_b4'
 norm_cfg = dict(type='BN', eps=1e-3, momentum=0.01)
 model = dict(
     type='EncoderDecoder',

@@ -5,10 +5,7 @@ _base_ = [
     '../_base_/schedules/efficientdet_300e.py',
     '../_base_/default_runtime_det.py',
 ]
-checkpoint = (
-    'https://download.openmmlab.com/mmclassification/v0/efficientnet/'
-    'efficientnet-b0_3rdparty_8xb32-aa_in1k_20220119-8d939117.pth'
-)
+checkpoint = 'mmlight://mmpretrain_efficientnet_b0'
 
 model = dict(backbone=dict(init_cfg=dict(type='Pretrained', prefix='backbone.', checkpoint=checkpoint)))
 

@@ -6,10 +6,7 @@ _base_ = [
     '../_base_/default_runtime_det.py',
 ]
 size = 896
-checkpoint = (
-    'https://download.openmmlab.com/mmclassification/v0/efficientnet/'
-    'efficientnet-b3_3rdparty_8xb32-aa_in1k_20220119-5b4887a0.pth'
-)
+checkpoint = 'mmlight://mmpretrain_efficientnet_b3'
 
 model = dict(
     data_preprocessor=dict(pad_size_divisor=size),

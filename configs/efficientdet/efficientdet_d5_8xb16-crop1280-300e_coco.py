@@ -6,10 +6,7 @@ _base_ = [
     '../_base_/default_runtime_det.py',
 ]
 size = 1280
-checkpoint = (
-    'https://download.openmmlab.com/mmclassification/v0/efficientnet/'
-    'efficientnet-b5_3rdparty_8xb32-aa_in1k_20220119-2cab8b78.pth'
-)
+checkpoint = 'mmlight://mmpretrain_efficientnet_b5'
 
 model = dict(
     data_preprocessor=dict(pad_size_divisor=size),

@@ -6,10 +6,7 @@ _base_ = [
     '../_base_/default_runtime_det.py',
 ]
 size = 1536
-checkpoint = (
-    'https://download.openmmlab.com/mmclassification/v0/efficientnet/'
-    'efficientnet-b6_3rdparty_8xb32-aa_in1k_20220119-45b03310.pth'
-)
+checkpoint = 'mmlight://mmpretrain_efficientnet_b6'
 
 model = dict(
     data_preprocessor=dict(pad_size_divisor=size),

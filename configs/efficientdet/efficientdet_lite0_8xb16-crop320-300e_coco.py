@@ -7,6 +7,8 @@ _base_ = [
 ]
 size = 320
 
+model = dict(backbone=dict(init_cfg=dict(type='Pretrained', checkpoint='mmlight://timm_efficientnet_lite0')))
+
 train_pipeline = _base_.train_pipeline
 train_pipeline[2].update(scale=(size, size))
 train_pipeline[3].update(crop_size=(size, size))

@@ -9,7 +9,7 @@ size = 384
 
 model = dict(
     data_preprocessor=dict(pad_size_divisor=size),
-    backbone=dict(arch='lite1'),
+    backbone=dict(arch='lite1', init_cfg=dict(type='Pretrained', checkpoint='mmlight://timm_efficientnet_lite1')),
     neck=dict(out_channels=88, num_cells=4),
     bbox_head=dict(in_channels=88, anchor_generator=dict(strides=[8, 16, 32, 64, 128])),
 )

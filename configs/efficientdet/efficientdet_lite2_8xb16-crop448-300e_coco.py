@@ -9,7 +9,7 @@ size = 448
 
 model = dict(
     data_preprocessor=dict(pad_size_divisor=size),
-    backbone=dict(arch='lite2'),
+    backbone=dict(arch='lite2', init_cfg=dict(type='Pretrained', checkpoint='mmlight://timm_efficientnet_lite2')),
     neck=dict(in_channels=[48, 120, 352], out_channels=112, num_cells=5),
     bbox_head=dict(in_channels=112, anchor_generator=dict(strides=[8, 16, 32, 64, 112])),
 )

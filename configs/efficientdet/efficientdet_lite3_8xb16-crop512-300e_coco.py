@@ -9,7 +9,7 @@ size = 512
 
 model = dict(
     data_preprocessor=dict(pad_size_divisor=size),
-    backbone=dict(arch='lite3'),
+    backbone=dict(arch='lite3', init_cfg=dict(type='Pretrained', checkpoint='mmlight://timm_efficientnet_lite3')),
     neck=dict(in_channels=[48, 136, 384], out_channels=160, num_cells=6),
     bbox_head=dict(
         in_channels=160, stacked_convs=4, anchor_generator=dict(octave_base_scale=4, strides=[8, 16, 32, 64, 128])

@@ -9,7 +9,7 @@ size = 640
 
 model = dict(
     data_preprocessor=dict(pad_size_divisor=size),
-    backbone=dict(arch='lite4'),
+    backbone=dict(arch='lite4', init_cfg=dict(type='Pretrained', checkpoint='mmlight://timm_efficientnet_lite4')),
     neck=dict(in_channels=[56, 160, 448], out_channels=224, num_cells=7),
     bbox_head=dict(
         in_channels=224, stacked_convs=4, anchor_generator=dict(octave_base_scale=4, strides=[8, 16, 32, 64, 128])

@@ -4,9 +4,7 @@ _base_ = [
     '../_base_/schedules/light_head_125k.py',
     '../_base_/default_runtime_det.py',
 ]
-model = dict(
-    backbone=dict(depth=50, init_cfg=dict(checkpoint='https://download.pytorch.org/models/resnet50-0676ba61.pth'))
-)
+model = dict(backbone=dict(depth=50, init_cfg=dict(checkpoint='mmlight://torchvision_resnet50')))
 
 default_hooks = dict(checkpoint=dict(by_epoch=False, interval=12500))
 log_processor = dict(by_epoch=False)

@@ -4,7 +4,5 @@ _base_ = [
     '../_base_/schedules/light_head_12e.py',
     '../_base_/default_runtime_det.py',
 ]
-model = dict(
-    backbone=dict(depth=50, init_cfg=dict(checkpoint='https://download.pytorch.org/models/resnet50-0676ba61.pth'))
-)
+model = dict(backbone=dict(depth=50, init_cfg=dict(checkpoint='mmlight://torchvision_resnet50')))
 train_dataloader = dict(sampler=dict(_delete_=True, type='DefaultSampler', shuffle=True))

@@ -7,7 +7,13 @@ _base_ = [
     '../_base_/default_runtime_det.py',
 ]
 model = dict(
-    backbone=dict(_delete_=True, type='mmlight.MobileNetV2', widen_factor=1.0, out_indices=(4, 6)),
+    backbone=dict(
+        _delete_=True,
+        type='mmlight.MobileNetV2',
+        widen_factor=1.0,
+        out_indices=(4, 6),
+        init_cfg=dict(type='Pretrained', checkpoint='mmlight://torchvision_mobilenet_v2'),
+    ),
     neck=dict(in_channels=320, mid_channels=64),
     rpn_head=dict(in_channels=96, feat_channels=256),
     roi_head=dict(bbox_roi_extractor=dict(featmap_strides=[32])),

@@ -6,7 +6,12 @@ size = 320
 relu6 = dict(type='ReLU6')
 model = dict(
     data_preprocessor=dict(pad_size_divisor=size),
-    backbone=dict(_delete_=True, type='mmlight.MobileNetV2', out_indices=(2, 4, 6)),
+    backbone=dict(
+        _delete_=True,
+        type='mmlight.MobileNetV2',
+        out_indices=(2, 4, 6),
+        init_cfg=dict(type='Pretrained', checkpoint='mmlight://torchvision_mobilenet_v2'),
+    ),
     neck=dict(in_channels=[32, 96, 320], out_channels=48, stack_times=3, separable=True, act_cfg=relu6),
     bbox_head=dict(
         _delete_=True,

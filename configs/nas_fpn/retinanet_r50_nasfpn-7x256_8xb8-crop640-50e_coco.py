@@ -7,9 +7,7 @@ _base_ = [
 size = 640
 
 model = dict(
-    backbone=dict(
-        init_cfg=dict(type='Pretrained', checkpoint='https://download.pytorch.org/models/resnet50-0676ba61.pth')
-    ),
+    backbone=dict(init_cfg=dict(type='Pretrained', checkpoint='mmlight://torchvision_resnet50')),
     data_preprocessor=dict(pad_size_divisor=size),
 )
 

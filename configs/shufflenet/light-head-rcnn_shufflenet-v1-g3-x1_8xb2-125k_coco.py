@@ -7,7 +7,14 @@ _base_ = [
     '../_base_/default_runtime_det.py',
 ]
 model = dict(
-    backbone=dict(_delete_=True, type='mmlight.ShuffleNetV1', groups=3, widen_factor=1.0, out_indices=(1, 2)),
+    backbone=dict(
+        _delete_=True,
+        type='mmlight.ShuffleNetV1',
+        groups=3,
+        widen_factor=1.0,
+        out_indices=(1, 2),
+        init_cfg=dict(type='Pretrained', checkpoint='mmlight://mmpretrain_shufflenet_v1'),
+    ),
     neck=dict(in_channels=960, mid_channels=64),
     rpn_head=dict(in_channels=480, feat_channels=256),
     roi_head=dict(bbox_roi_extractor=dict(featmap_strides=[32])),

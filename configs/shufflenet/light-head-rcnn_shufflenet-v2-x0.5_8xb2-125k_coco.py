@@ -7,7 +7,13 @@ _base_ = [
     '../_base_/default_runtime_det.py',
 ]
 model = dict(
-    backbone=dict(_delete_=True, type='mmlight.ShuffleNetV2', widen_factor=0.5, out_indices=(1, 3)),
+    backbone=dict(
+        _delete_=True,
+        type='mmlight.ShuffleNetV2',
+        widen_factor=0.5,
+        out_indices=(1, 3),
+        init_cfg=dict(type='Pretrained', checkpoint='mmlight://torchvision_shufflenet_v2_x0.5'),
+    ),
     neck=dict(in_channels=1024, mid_channels=64),
     rpn_head=dict(in_channels=96, feat_channels=256),
     roi_head=dict(bbox_roi_extractor=dict(featmap_strides=[32])),

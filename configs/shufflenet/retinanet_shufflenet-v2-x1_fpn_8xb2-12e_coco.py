@@ -7,7 +7,13 @@ _base_ = [
 ]
 model = dict(
     data_preprocessor=dict(pad_size_divisor=32),
-    backbone=dict(_delete_=True, type='mmlight.ShuffleNetV2', widen_factor=1.0, out_indices=(0, 1, 2)),
+    backbone=dict(
+        _delete_=True,
+        type='mmlight.ShuffleNetV2',
+        widen_factor=1.0,
+        out_indices=(0, 1, 2),
+        init_cfg=dict(type='Pretrained', checkpoint='mmlight://torchvision_shufflenet_v2_x1.0'),
+    ),
     neck=dict(
         _delete_=True,
         type='FPN',

@@ -14,6 +14,7 @@ import os
 import pickle
 import re
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -158,6 +159,24 @@ def _checked(load_state_dict: Callable) -> Callable:
     return load
 
 
+def _load_from_catalogue(filename: str, map_location: Any = None) -> Any:
+    """The checkpoint that ``mmlight://NAME`` means, fetched and converted by one process for all of a machine."""
+    import torch
+    from mmengine.dist import get_dist_info
+
+    get = import_module('mmlight.weights.download').get  # of a room far above
+    name = filename.partition('://')[2]
+    rank, world_size = get_dist_info()
+    if rank == 0:
+        get(name)
+    if world_size > 1:
+        torch.distributed.barrier()
+    return load(get(name), map_location)
+
+
+_load_from_catalogue.__name__ = 'load_from_catalogue'
+
+
 def _apply(module: ModuleType) -> str:
     _allow()
     rebind(module.load_state_dict, _checked(module.load_state_dict))
@@ -165,6 +184,7 @@ def _apply(module: ModuleType) -> str:
     module.CheckpointLoader.register_scheme('', _load_from_local, force=True)
     module.CheckpointLoader.register_scheme(('http://', 'https://'), _load_from_http, force=True)
     module.CheckpointLoader.register_scheme(('modelzoo://', 'torchvision://'), _load_from_torchvision, force=True)
+    module.CheckpointLoader.register_scheme('mmlight://', _load_from_catalogue, force=True)
     return f'weights_only=True with {len(_allowed)} allowed names; {TRUST}=1 trusts files'
 
 

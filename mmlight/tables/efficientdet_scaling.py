@@ -5,22 +5,8 @@ from dataclasses import dataclass
 from mmlight.errors import InputError
 from mmlight.tables.efficientnet import stages
 
-# OpenMMLab's conversions (mmpretrain, configs/efficientnet/metafile.yml) of the authors' ImageNet weights with
-# AutoAugment, from which the published models were trained. There are none of the Lite backbones.
-IMAGENET = {
-    'b0': '8d939117',
-    'b1': '619d8ae3',
-    'b2': 'dd61e80b',
-    'b3': '5b4887a0',
-    'b4': '45b8bd2b',
-    'b5': '2cab8b78',
-    'b6': '45b03310',
-    'b7': 'bf03951c',
-}
-IMAGENET_URL = (
-    'https://download.openmmlab.com/mmclassification/v0/efficientnet/'
-    'efficientnet-{backbone}_3rdparty_8xb32-aa_in1k_20220119-{digest}.pth'
-)
+WEIGHTS = {'b': 'mmlight://mmpretrain_efficientnet_', 'lite': 'mmlight://timm_efficientnet_'}
+"""The authors' ImageNet weights (with AutoAugment but for Lite), as others ported them: names of the catalogue."""
 
 
 @dataclass(frozen=True)
@@ -131,11 +117,10 @@ def model_config(name: str | int) -> dict:
     )
     preprocessor = dict(pad_size_divisor=table.input_size)
     if not table.lite:
-        checkpoint = IMAGENET_URL.format(backbone=table.backbone, digest=IMAGENET[table.backbone])
         backbone = dict(
             arch=table.backbone,
             drop_path_rate=0.0 if table.backbone == 'b0' else 0.2,
-            init_cfg=dict(type='Pretrained', prefix='backbone.', checkpoint=checkpoint),
+            init_cfg=dict(type='Pretrained', prefix='backbone.', checkpoint=WEIGHTS['b'] + table.backbone),
         )
         return dict(data_preprocessor=preprocessor, backbone=backbone, neck=neck, bbox_head=head)
     relu6 = dict(act_cfg=dict(type='ReLU6'))
@@ -148,6 +133,7 @@ def model_config(name: str | int) -> dict:
             arch=table.backbone,
             drop_path_rate=0.2,
             norm_cfg=norm_cfg,
+            init_cfg=dict(type='Pretrained', checkpoint=WEIGHTS['lite'] + table.backbone),
         ),
         neck={**neck, **relu6},
         bbox_head={**head, **relu6},

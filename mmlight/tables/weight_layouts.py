@@ -1,7 +1,7 @@
 """Key maps: how other implementations of the backbones name their modules, and in which dialect they compute.
 
-The implementations are those of torchvision, mmpretrain (mmseg's MobileNetV2 has the same names), mmdet, megvii's
-ShuffleNet-Series, and the SNet release of arXiv 1903.11752's authors.
+The implementations are those of torchvision, timm, mmpretrain (mmseg's MobileNetV2 has the same names), mmdet, megvii's
+ShuffleNet-Series, Yolo-FastestV2, Keras, and the SNet release of arXiv 1903.11752's authors.
 """
 
 from collections.abc import Iterable, Sequence
@@ -11,6 +11,7 @@ SHUFFLE_UNITS = (4, 8, 4)  # of the three stages
 MOBILENET_V2_UNITS = (1, 2, 3, 4, 3, 3, 1)
 
 RGB_NORMALISED = {'mean': [123.675, 116.28, 103.53], 'std': [58.395, 57.12, 57.375], 'bgr_to_rgb': True}
+SCALED_BGR = {'mean': [0.0, 0.0, 0.0], 'std': [255.0, 255.0, 255.0], 'bgr_to_rgb': False}
 RAW_BGR = {'mean': [0.0, 0.0, 0.0], 'std': [1.0, 1.0, 1.0], 'bgr_to_rgb': False}
 
 PAPER_V2 = {'first_block': 'half', 'shuffle_mode': 'interleave'}
@@ -122,6 +123,8 @@ def _keras() -> Layout:
 
 MEGVII_V2 = _others(MEGVII_STEM, MEGVII_FINAL, 3, 'classifier.0')
 TORCHVISION_V2 = _others(_members('conv1', (0, 1)), _members('conv5', (0, 1)), 3)
+YOLO_FASTEST_V2 = _others(MEGVII_STEM, (), 3)
+TIMM_MOBILE = _others(('conv_stem', 'bn1'), ('conv_head', 'bn2'), 7, 'classifier')
 TORCHVISION_MOBILE = _others(_members('features.0', (0, 1)), _members('features.18', (0, 1)), 7, 'classifier.1')
 MM_MOBILE = _others(STEM, _modules('conv2'), 7, 'head.fc')
 MM_V1 = _modules('g_conv_1x1_compress', 'depthwise_conv3x3_bn', 'g_conv_1x1_expand')
@@ -133,6 +136,7 @@ LAYOUTS = (
     _own('ShuffleNetV2', V2_UNIT, PAPER_V2),
     _v2('megvii', 'features.{flat}', 'branch_proj', 'branch_main', MEGVII_V2, AUTHORS_V2, RAW_BGR),
     _v2('official SNet', 'stage.{stage}.{unit}', 'branch_left', 'branch', MEGVII_V2, AUTHORS_V2, RAW_BGR),
+    _v2('Yolo-FastestV2', 'stage{paper}.{unit}', 'branch_proj', 'branch_main', YOLO_FASTEST_V2, AUTHORS_V2, SCALED_BGR),
     _v1('mmpretrain', 'layers.{stage}.{unit}', MM_V1, _others(STEM, (), 3, 'head.fc'), PAPER_V1, RGB_NORMALISED),
     _v1('megvii', 'features.{flat}', MEGVII_V1, _others(MEGVII_STEM, (), 3, 'classifier.0'), AUTHORS_V1, RAW_BGR),
     _own('ShuffleNetV1', V1_UNIT, PAPER_V1),
@@ -152,6 +156,15 @@ LAYOUTS = (
         _modules('conv.0', 'conv.1'),
         _modules('conv.0', 'conv.1', 'conv.2'),
         MM_MOBILE,
+        RGB_NORMALISED,
+        eps=1e-5,
+    ),
+    _mobile(
+        'timm',
+        'blocks.{stage}.{unit}',
+        ['conv_dw', 'bn1', 'conv_pw', 'bn2'],
+        ['conv_pw', 'bn1', 'conv_dw', 'bn2', 'conv_pwl', 'bn3'],
+        TIMM_MOBILE,
         RGB_NORMALISED,
         eps=1e-5,
     ),

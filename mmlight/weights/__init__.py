@@ -1,1 +1,1 @@
-"""Key maps between the naming schemes of published weights and the modules of this package."""
+"""Weights that others have published: a catalogue, downloads, and key maps."""

@@ -26,8 +26,8 @@ class Published:
     source: str
     use: str
     checked: str
-    sha256: str
-    size: int | None = None
+    sha256: str = ''  # none is public
+    size: int | str | None = None
     converter: str | None = None
     arguments: Mapping[str, object] = field(default_factory=dict)
     configs: tuple[str, ...] = ()
@@ -49,7 +49,7 @@ def catalogue() -> dict[str, Published]:
             fields = common | own
             url = group['base'] + fields.pop('file')
             fields['configs'] = tuple(fields.get('configs', ()))
-            found[name] = Published(name=name, url=url, **{**fields, 'sha256': str(fields['sha256'])})
+            found[name] = Published(name=name, url=url, **{**fields, 'sha256': str(fields.get('sha256', ''))})
     return found
 
 
@@ -70,6 +70,17 @@ def for_config(name: str) -> Published | None:
     """The entry with weights for all of the config of this name, if there is one."""
     entries = (entry for entry in catalogue().values() if entry.use == 'model')
     return next((entry for entry in entries if any(fnmatchcase(name, pattern) for pattern in entry.configs)), None)
+
+
+@cache
+def _reasons() -> list[dict]:
+    return yaml.safe_load(Path(__file__).with_name('from_scratch.yml').read_text(encoding='utf-8'))
+
+
+def from_scratch(name: str) -> str | None:
+    """Why the config of this name begins with random weights; None if it does not, or is of another data set."""
+    fits = (row for row in _reasons() if any(fnmatchcase(name, pattern) for pattern in row['configs']))
+    return next((row['reason'] for row in fits), None)
 
 
 def table(pattern: str = '*') -> str:

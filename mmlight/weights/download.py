@@ -15,7 +15,9 @@ from torch import Tensor
 
 from mmlight.compat import checkpoint
 from mmlight.errors import InputError
-from mmlight.weights import efficientdet, efficientnet_lite
+from mmlight.layers import foreign_weights
+from mmlight.tables.allocations import PUBLISHED
+from mmlight.weights import efficientdet, efficientnet_lite, scr, tensorflow
 from mmlight.weights.catalogue import Published, find
 
 CHUNK = 1 << 18
@@ -29,7 +31,20 @@ def _lite(state: dict[str, Tensor], **_: object) -> dict[str, Tensor]:
     return efficientnet_lite.convert(state)[0]
 
 
-CONVERTERS: dict[str, Callable[..., dict[str, Tensor]]] = {'effdet': _effdet, 'efficientnet_lite': _lite}
+def _scr(state: dict[str, Tensor], allocation: str) -> dict[str, Tensor]:
+    return scr.fill(state, PUBLISHED[allocation].stage_blocks)
+
+
+def _layout(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return foreign_weights.convert(state)[0]
+
+
+CONVERTERS: dict[str, Callable[..., dict[str, Tensor]]] = {
+    'effdet': _effdet,
+    'efficientnet_lite': _lite,
+    'layout': _layout,  # those of tables/weight_layouts.py
+    'scr': _scr,
+}
 
 
 def cache_dir() -> Path:
@@ -64,7 +79,7 @@ def get(name: str, source: str | os.PathLike | None = None) -> Path:
         raise InputError(f'weights {name}: cannot be kept in {original.parent} ({error.strerror or error})') from error
     if entry.converter is None:
         return original
-    converted = original.with_suffix('.mmlight.pth')
+    converted = original.with_name(f'{original.stem}.{name}.mmlight.pth')  # a file may serve several entries
     if not converted.is_file() or converted.stat().st_mtime < original.stat().st_mtime:
         _convert(entry, original, converted)
     return converted
@@ -149,10 +164,22 @@ def _check(entry: Published, file: Path) -> None:
         )
 
 
+def read(file: Path) -> dict[str, Tensor]:
+    """The tensors of a publisher's file: a checkpoint, a bare state dict, or Keras' ``.h5``.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    if file.suffix == '.h5':
+        return tensorflow.as_state_dict(tensorflow.read_h5(file))
+    content = checkpoint.load(file)
+    found = (content[key] for key in ('state_dict', 'model') if isinstance(content.get(key), dict))
+    return {name: x for name, x in next(found, content).items() if isinstance(x, Tensor)}
+
+
 def _convert(entry: Published, original: Path, target: Path) -> None:
-    content = checkpoint.load(original)
-    state = content.get('state_dict', content) if isinstance(content, dict) else {}
     try:
+        state = read(original)
         weights = CONVERTERS[entry.converter](state, **entry.arguments)
     except InputError as error:
         raise InputError(f'weights {entry.name}: {original}: {error}') from None

@@ -7,6 +7,7 @@ stand in the same order take them by those numbers (:func:`convert`).
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -42,6 +43,30 @@ def read_npz(path: str) -> dict[str, Tensor]:
     except (OSError, ValueError, zipfile.BadZipFile) as error:
         raise InputError(f'SRC {path}: cannot be read as .npz ({error})') from None
     return {name: torch.from_numpy(value) for name, value in arrays.items() if value.dtype.kind == 'f'}
+
+
+def read_h5(path: str | Path) -> dict[str, Tensor]:
+    """The variables in Keras' ``.h5`` of weights or of a whole model, as ``layer/variable``.
+
+    Raises:
+        InputError: if it cannot be read, or the package h5py is not installed.
+    """
+    try:
+        import h5py
+    except ImportError:
+        raise InputError(f'{path}: needs the package h5py (pip install h5py)') from None
+    found = {}
+
+    def visit(name: str, item: object) -> None:
+        if isinstance(item, h5py.Dataset) and 'optimizer_weights' not in name:
+            found['/'.join(name.split('/')[-2:])] = torch.from_numpy(np.asarray(item))
+
+    try:
+        with h5py.File(path, 'r') as file:
+            file.visititems(visit)
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(f'{path}: cannot be read as .h5 ({" ".join(str(error).split())})') from None
+    return found
 
 
 def as_state_dict(variables: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -1,6 +1,8 @@
 """The catalogue, and downloads from a server on this machine that plays each host."""
 
 import hashlib
+import io
+import re
 import threading
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -11,6 +13,7 @@ import torch
 
 from mmlight.cli import main
 from mmlight.errors import InputError
+from mmlight.registry import MODELS
 from mmlight.runtime.config import find_config, shipped_configs
 from mmlight.weights import download
 from mmlight.weights.catalogue import catalogue, find, for_config
@@ -140,9 +143,9 @@ def test_unknown_and_unusable_names():
 
 def test_entries_agree_with_themselves():
     for entry in catalogue().values():
-        digits = entry.url.rsplit('-', 1)[-1].removesuffix('.pth')
+        digits = re.search(r'[-_]([0-9a-f]{8,10})\.pth$', entry.url)
         # that wheel's file is not the one whose digits it is named by
-        assert entry.sha256.startswith(digits) or entry.name == 'efficientnet_lite0', entry.name
+        assert not digits or entry.sha256.startswith(digits[1]) or entry.name == 'efficientnet_lite0', entry.name
         assert entry.converter is None or entry.converter in download.CONVERTERS
         assert entry.use in ('model', 'backbone', 'package', 'none')
         assert entry.use in ('model', 'backbone') or entry.reason
@@ -152,13 +155,27 @@ def test_entries_agree_with_themselves():
 
 def test_short_names_mean_the_config_of_the_weights():
     for entry in (entry for entry in catalogue().values() if entry.use == 'model'):
-        assert for_config(find_config(entry.name).stem) is entry
+        assert for_config(find_config(entry.configs[0].partition('_8xb16')[0]).stem).configs == entry.configs
     assert find_config('efficientdet_d0').stem == 'efficientdet_d0_8xb16-crop512-300e_coco'
 
 
 def test_initial_weights_of_configs_need_no_package():
     for path in shipped_configs().values():
         assert 'torchvision://' not in path.read_text(), path
+
+
+def test_an_init_cfg_names_an_entry(host, torchvision_models):
+    theirs = torchvision_models.shufflenet_v2_x0_5()
+    file = io.BytesIO()
+    torch.save(theirs.state_dict(), file)
+    host.publish(name='torchvision_shufflenet_v2_x0.5', body=file.getvalue())
+    init = dict(type='Pretrained', checkpoint='mmlight://torchvision_shufflenet_v2_x0.5')
+    net = MODELS.build(dict(type='mmlight.ShuffleNetV2', widen_factor=0.5, init_cfg=init))
+    net.init_weights()
+    assert torch.equal(net.layers[1][0].branch1[0].conv.weight, theirs.stage3[0].branch1[0].weight)
+    net.init_cfg['checkpoint'], net._is_init = 'mmlight://torchvision_resnet52', False
+    with pytest.raises(InputError, match='did you mean torchvision_resnet50'):
+        net.init_weights()
 
 
 def test_wheel_entries_say_where_the_file_is(host):

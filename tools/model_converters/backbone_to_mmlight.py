@@ -1,6 +1,7 @@
-"""Convert ShuffleNet, SNet or MobileNetV2 weights of torchvision, mmpretrain, mmdet, megvii, Keras or the SNet release.
+"""Convert ShuffleNet, SNet or MobileNetV2 weights of torchvision, timm, mmpretrain, mmdet, megvii, and others.
 
-Keras' weights are read as an .npz file of its variables, which Keras itself writes:
+Others: Yolo-FastestV2, the SNet release, Keras. Keras' weights are read as its .h5 (needs h5py) or as an .npz file of
+its variables:
 
     np.savez('mobilenet_v2.npz', **{v.path: v.numpy() for v in net.variables})   # Keras 2: v.name
 """
@@ -22,7 +23,7 @@ from mmlight.models.backbones.shufflenet_v1 import STAGES
 from mmlight.models.backbones.shufflenet_v2 import SHUFFLENET_V2, SNETS
 from mmlight.models.backbones.xception_star import STEMS
 from mmlight.registry import MODELS
-from mmlight.weights.tensorflow import as_state_dict, read_npz
+from mmlight.weights.tensorflow import as_state_dict, read_h5, read_npz
 
 V2_VARIANTS = ({}, {'kernel_size': 5}, {'leading_depthwise': True})
 MOBILENET_V2_WIDTHS = (0.35, 0.5, 0.75, 1.0, 1.4)
@@ -70,6 +71,8 @@ def main() -> None:
     args = parse_args()
     if Path(args.source).suffix == '.npz':
         state_dict = as_state_dict(read_npz(args.source))
+    elif Path(args.source).suffix == '.h5':
+        state_dict = as_state_dict(read_h5(args.source))
     else:
         content = load(args.source, 'SRC')
         found = (content[key] for key in ('state_dict', 'model') if isinstance(content.get(key), dict))

@@ -15,7 +15,7 @@ model = dict(
         frozen_stages=1,
         norm_cfg=dict(type='SyncBN'),
         norm_eval=False,
-        init_cfg=dict(type='Pretrained', checkpoint='https://download.pytorch.org/models/resnet50-0676ba61.pth'),
+        init_cfg=dict(type='Pretrained', checkpoint='mmlight://torchvision_resnet50'),
     ),
     neck=dict(type='FPN', in_channels=[256, 512, 1024, 2048], out_channels=256, num_outs=5),
     rpn_head=dict(

@@ -20,7 +20,7 @@ model = dict(
         norm_cfg=dict(type='BN', requires_grad=False),
         norm_eval=True,
         style='pytorch',
-        init_cfg=dict(type='Pretrained', checkpoint='https://download.pytorch.org/models/resnet101-63fe2227.pth'),
+        init_cfg=dict(type='Pretrained', checkpoint='mmlight://torchvision_resnet101'),
     ),
     neck=dict(type='mmlight.LightHeadNeck', in_channels=2048, mid_channels=256, out_channels=490, kernel_size=15),
     rpn_head=dict(

@@ -20,7 +20,7 @@ model = dict(
         norm_cfg=dict(type='BN', requires_grad=False),
         norm_eval=True,
         style='pytorch',
-        init_cfg=dict(type='Pretrained', checkpoint='https://download.pytorch.org/models/resnet101-63fe2227.pth'),
+        init_cfg=dict(type='Pretrained', checkpoint='mmlight://torchvision_resnet101'),
     ),
     neck=dict(type='mmlight.RFCNNeck', in_channels=2048, mid_channels=1024, out_channels=49 * (80 + 5)),
     rpn_head=dict(

@@ -1,10 +1,7 @@
 # Backbone against neck, arXiv 1911.09070, Table 4: EfficientNet-B3 + FPN. EfficientNet-B3 + BiFPN is D3.
 _base_ = '../efficientdet_d0_8xb16-crop512-300e_coco.py'
 size = 640
-checkpoint = (
-    'https://download.openmmlab.com/mmclassification/v0/efficientnet/'
-    'efficientnet-b3_3rdparty_8xb32-aa_in1k_20220119-5b4887a0.pth'
-)
+checkpoint = 'mmlight://mmpretrain_efficientnet_b3'
 
 model = dict(
     data_preprocessor=dict(pad_size_divisor=size),

@@ -14,7 +14,7 @@ model = dict(
         norm_cfg=dict(type='BN'),
         norm_eval=False,
         style='pytorch',
-        init_cfg=dict(type='Pretrained', checkpoint='https://download.pytorch.org/models/resnet50-0676ba61.pth'),
+        init_cfg=dict(type='Pretrained', checkpoint='mmlight://torchvision_resnet50'),
     ),
     neck=dict(
         _delete_=True,
