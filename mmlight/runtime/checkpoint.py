@@ -10,6 +10,7 @@ from mmengine.fileio import LocalBackend, register_backend
 from torch import nn
 
 from mmlight.errors import InputError
+from mmlight.layers.arithmetic import check_records
 from mmlight.runtime.config import one_line
 
 OPTIONAL = ('num_batches_tracked', 'arithmetic')
@@ -161,6 +162,11 @@ def check_fits(model: nn.Module, content: dict, path: str | os.PathLike, complet
 
 
 def load_into(model: nn.Module, content: dict) -> None:
-    """Put the checkpoint's weights that fit into ``model``; EMA weights are already in their places."""
+    """Put the checkpoint's weights that fit into ``model``; EMA weights are already in their places.
+
+    Raises:
+        InputError: they are of another padding or epsilon.
+    """
     own = model.state_dict()
-    model.load_state_dict({k: v for k, v in weights_of(content).items() if k in own}, strict=False)
+    weights = check_records(model, weights_of(content))
+    model.load_state_dict({k: v for k, v in weights.items() if k in own}, strict=False)

@@ -21,6 +21,7 @@ from mmlight.models.backbones import MobileNetV2, SpineNet  # noqa: E402
 from mmlight.registry import MODELS  # noqa: E402
 from mmlight.weights import tensorflow  # noqa: E402
 from mmlight.weights.spinenet import convert, options  # noqa: E402
+from mmlight.weights.spinenet import record as record_of  # noqa: E402
 from mmlight.weights.tensorflow import as_state_dict  # noqa: E402
 
 ARRAYS = np.load(HERE / 'tf_arrays.npz')
@@ -58,7 +59,7 @@ def spinenet() -> SpineNet:
     weights, arch, layout = convert(variables('spinenet-49S'))
     assert (arch, layout) == ('49S', 'tensorflow')
     network = SpineNet('49S', **SPINENET).eval()
-    missing, unexpected = network.load_state_dict(weights, strict=False)
+    missing, unexpected = network.load_state_dict(weights | {'arithmetic': record_of(SPINENET)}, strict=False)
     assert not unexpected
     assert all(name.endswith('num_batches_tracked') for name in missing)
     return network

@@ -9,6 +9,7 @@ from mmengine.runner.checkpoint import load_checkpoint
 from mmlight.errors import InputError
 from mmlight.layers.arithmetic import KEY, encode
 from mmlight.registry import MODELS
+from mmlight.runtime.checkpoint import load_into
 
 EPS = 1e-3
 SAME = dict(padding='same', eps=EPS)
@@ -66,8 +67,11 @@ def test_a_record_is_compared_with_other_libraries_networks(tmp_path, network, r
     model = torch.nn.ModuleDict({'backbone': net}) if part else net
     weights = model.state_dict() | {f'{part}{KEY}': encode(record)}
     torch.save({'state_dict': weights}, tmp_path / 'weights.pth')
-    with pytest.raises(InputError, match=f'{type(net).__name__}: the weights are of .*: write'):
+    message = f'{type(net).__name__}: the weights are of .*: write'
+    with pytest.raises(InputError, match=message):
         load_checkpoint(model, str(tmp_path / 'weights.pth'))
+    with pytest.raises(InputError, match=message):  # `mmlight predict`, export and the tools
+        load_into(model, dict(state_dict=weights))
 
 
 def test_a_record_that_fits_is_taken_without_a_warning(capsys):
@@ -78,13 +82,27 @@ def test_a_record_that_fits_is_taken_without_a_warning(capsys):
     assert KEY in weights  # the caller's dict is as it was
 
 
-def test_weights_that_say_nothing_are_pytorchs():
-    weights = ResNet(18).state_dict()
-    MODELS.build(dict(type='mmlight.TFResNet', depth=18, padding='symmetric')).load_state_dict(weights)
-    network = MODELS.build(dict(type='mmlight.TFResNet', depth=18))
-    with pytest.raises(InputError, match=r'TFResNet: weights that do not say their padding are of .*: write'):
-        network.load_state_dict(weights)
-    network.load_state_dict({}, strict=False)  # of no weights nothing is said
+@pytest.mark.parametrize(
+    ('network', 'common', 'other'),
+    [
+        (dict(type='mmlight.TFResNet', depth=18), 'symmetric', 'same-pool'),
+        (dict(type='mmlight.MobileNetV2', widen_factor=0.35), 'symmetric', 'same'),
+        (dict(type='mmlight.SpineNet', arch='49S'), 'symmetric', 'same-pool'),
+        (dict(type='mmlight.SpineNetMBConv', arch='49XS'), 'symmetric', 'same'),
+        (dict(type='mmlight.EfficientNet'), 'same', 'symmetric'),
+        (dict(type='mmlight.EfficientNetLite'), 'same', 'symmetric'),
+    ],
+    ids=lambda value: value['type'].partition('.')[2] if isinstance(value, dict) else value,
+)
+def test_weights_that_say_nothing(network, common, other):
+    """They are of the padding that all such files have: torchvision's, mmdet's, those from before there were records."""
+    right, wrong = (MODELS.build(network | dict(padding=padding)) for padding in (common, other))
+    weights = {name: value for name, value in right.state_dict().items() if name != KEY}
+    right.load_state_dict(weights)
+    message = f'weights that do not say their padding are of .*: write padding={common!r} in the config'
+    with pytest.raises(InputError, match=message):
+        wrong.load_state_dict(weights)
+    wrong.load_state_dict({}, strict=False)  # of no weights nothing is said
 
 
 def test_a_start_from_torchvision_is_refused_too(tmp_path):

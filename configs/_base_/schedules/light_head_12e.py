@@ -10,9 +10,10 @@ param_scheduler = [
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='SGD', lr=0.01, momentum=0.9, weight_decay=1e-4),
-    # as in the authors' code: no decay of biases, the large separable convolution three times as fast; a custom key
-    # makes mmengine forget bias_decay_mult, and the longest key that is part of a parameter's name counts
+    # as in the authors' code: no decay of norms and biases, the large separable convolution three times as fast; a
+    # custom key makes mmengine forget bias_decay_mult, and the longest key that is part of a parameter's name counts
     paramwise_cfg=dict(
+        norm_decay_mult=0.0,
         bias_decay_mult=0.0,
         custom_keys={
             'neck': dict(lr_mult=3.0),

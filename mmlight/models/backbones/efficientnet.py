@@ -34,5 +34,5 @@ class EfficientNet(_EfficientNet):
     ):
         conv_cfg = conv_cfg_of('EfficientNet', padding)
         super().__init__(arch, conv_cfg=conv_cfg, norm_cfg=norm_cfg, act_cfg=act_cfg, **kwargs)
-        declare_arithmetic(self, padding=padding)
+        declare_arithmetic(self, {'padding': 'same'}, padding=padding)
         refuse_other_layouts(self)

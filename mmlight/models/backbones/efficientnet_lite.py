@@ -81,7 +81,7 @@ class EfficientNetLite(Backbone):
         self.check_stages(channels, strides)
         stem = ConvModule(3, STEM_CHANNELS, 3, stride=2, padding=1, **layers)
         used = groups[: self.out_indices[-1]]  # a stage that nobody reads is not built
-        declare_arithmetic(self, padding=padding)
+        declare_arithmetic(self, {'padding': 'same'}, padding=padding)
         self.layers = nn.ModuleList([stem, *(nn.Sequential(*blocks) for blocks in used)])
 
     def stages(self) -> list[nn.Module]:

@@ -328,7 +328,9 @@ class SpineNet(Backbone):
         self.endpoints = nn.ModuleList(
             layers.conv(channels[i], own.endpoint_channels, 1, act=endpoint_act) for i in outputs
         )
-        declare_arithmetic(self, padding=padding, pool_rule=pool_rule, endpoint_act=endpoint_act)
+        declare_arithmetic(
+            self, {'padding': 'symmetric'}, padding=padding, pool_rule=pool_rule, endpoint_act=endpoint_act
+        )
         self.out_channels = (own.endpoint_channels,) * len(outputs)
         self.out_strides = tuple(2**level for level in out_levels)
 

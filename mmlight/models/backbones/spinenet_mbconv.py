@@ -123,7 +123,7 @@ class SpineNetMBConv(Backbone):
         self.endpoints = nn.ModuleList(
             ConvModule(widths[level], endpoint, 1, **layers) for level in graph.output_levels
         )
-        declare_arithmetic(self, padding=padding)
+        declare_arithmetic(self, {'padding': 'symmetric'}, padding=padding)
         self.out_channels = (endpoint,) * len(graph.outputs)
         self.out_strides = tuple(2**level for level in graph.output_levels)
 
