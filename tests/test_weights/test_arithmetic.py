@@ -95,7 +95,7 @@ def test_a_record_that_fits_is_taken_without_a_warning(capsys):
     ids=lambda value: value['type'].partition('.')[2] if isinstance(value, dict) else value,
 )
 def test_weights_that_say_nothing(network, common, other):
-    """They are of the padding that all such files have: torchvision's, mmdet's, those from before there were records."""
+    """They are of the padding that all such files have: of torchvision, of mmdet, from before there were records."""
     right, wrong = (MODELS.build(network | dict(padding=padding)) for padding in (common, other))
     weights = {name: value for name, value in right.state_dict().items() if name != KEY}
     right.load_state_dict(weights)
