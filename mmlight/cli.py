@@ -160,7 +160,7 @@ def _add_device(sub: argparse.ArgumentParser) -> None:
 
 def _add_run_options(sub: argparse.ArgumentParser) -> None:
     sub.add_argument('--work-dir', help='folder for logs and checkpoints (default work_dirs/<config>)')
-    sub.add_argument('--data', metavar='DIR', help="folder with a COCO data set, instead of the config's")
+    sub.add_argument('--data', metavar='DIR', help="folder with a COCO, Pascal VOC or YOLO data set, instead of the config's")
     sub.add_argument('--launcher', default='none', help='none, pytorch, slurm or mpi')
     sub.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
     _add_device(sub)

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import mmcv
 import numpy as np
-from PIL import Image
 from mmengine import fileio
 from mmengine.config import Config, ConfigDict
 from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 from mmengine.registry import DATASETS
+from PIL import Image
 
 from mmlight.data.coco_folder import LOADERS, iter_class_counts, iter_datasets, read_coco
 from mmlight.data.repair import image_size, shown_size
@@ -31,6 +31,7 @@ def check_config_data(cfg: Config, sections: Sequence[str] = LOADERS) -> list[st
     beyond their images or images are missing; with ``data_check = 'off'`` nothing is looked at.
 
     Args:
+        cfg: the config.
         sections: the data loaders to look at.
 
     Returns:
@@ -86,8 +87,8 @@ def check_coco(
         Warnings: boxes without size, annotations of unknown images, and what ``level`` allows.
 
     Raises:
-        InputError: file or folder missing; not COCO; ids that occur twice; boxes none of which is usable; classes that the
-            file lacks; by ``level``, boxes beyond their image, categories that the classes lack, and missing images.
+        InputError: file or folder missing; not COCO; ids that occur twice; boxes none of which is usable; classes that
+            the file lacks; by ``level``, boxes beyond their image, categories that the classes lack, missing images.
     """
     if level not in LEVELS or (missing_images or level) not in LEVELS:
         raise InputError(f'check_coco: level={level!r}, missing_images={missing_images!r}: allowed are {LEVELS}')
@@ -126,24 +127,29 @@ def _check_fields(data: dict, where: str, annotated: bool) -> None:
         for side in ('width', 'height'):
             if type(entry.get(side)) not in (int, float) or not 0 < entry[side] < float('inf'):
                 raise InputError(
-                    f'{where}: image {entry["file_name"]}: {side} {entry.get(side)!r}, expected a number of pixels; {FIX}'
+                    f'{where}: image {entry["file_name"]}: {side} {entry.get(side)!r}, expected a number of pixels; '
+                    f'{FIX}'
                 )
         if not isinstance(entry['file_name'], str):
             raise InputError(f'{where}: image {entry["id"]}: file_name {entry["file_name"]!r}, expected a string')
     for entry in data['categories']:
         if type(entry['id']) is not int or not isinstance(entry['name'], str):
             raise InputError(
-                f'{where}: category id {entry["id"]!r}, name {entry["name"]!r}: expected a whole number and a string; {FIX}'
+                f'{where}: category id {entry["id"]!r}, name {entry["name"]!r}: expected a whole number and a string; '
+                f'{FIX}'
             )
-    if not data['annotations'] or not annotated:
-        return
+    if annotated:
+        _check_annotation_fields(data['annotations'], where)
+
+
+def _check_annotation_fields(annotations: Sequence[dict], where: str) -> None:
     needed = {'id': (int,), 'area': (int, float), 'iscrowd': (int,)}
-    for index, entry in enumerate(data['annotations']):
+    for index, entry in enumerate(annotations):
         for field, kinds in needed.items():
             if type(entry.get(field)) not in kinds:
                 said = f'{entry[field]!r}' if field in entry else 'missing'
                 raise InputError(f'{where}: annotations[{index}]: {field} is {said}, expected a number; {FIX}')
-    if any(entry['id'] == 0 for entry in data['annotations']):
+    if any(entry['id'] == 0 for entry in annotations):
         raise InputError(f'{where}: an annotation has the id 0, whose match pycocotools takes for none; {FIX}')
 
 
@@ -171,8 +177,8 @@ def _check_categories(data: dict, classes: Sequence[str] | None, where: str, lev
     order = [entry['name'] for entry in data['categories'] if entry['name'] in classes]
     if order != list(classes):
         raise InputError(
-            f'{where}: mmdet numbers labels in the order of its categories, {_few(order)}, but the classes of the config '
-            f'are {_few(classes)}: every name would be wrong; write metainfo.classes in the order of the file'
+            f'{where}: mmdet numbers labels in the order of its categories, {_few(order)}, but the classes of the '
+            f'config are {_few(classes)}: every name would be wrong; write metainfo.classes in the order of the file'
         )
     if extra:
         counts = _few([f'{name} ({count})' for name, count in extra.items()])
@@ -213,8 +219,9 @@ def _check_boxes(data: dict, where: str, level: str) -> list[str]:
     unusable = orphan | flat | outside | small | crowd
     if unusable.all():
         raise InputError(
-            f'{where}: none of its {len(ids)} boxes is usable: {flat.sum()} of no width or height, {outside.sum()} outside '
-            f'their image, {orphan.sum()} of images that it does not list, {small.sum()} below a pixel, {crowd.sum()} crowds; '
+            f'{where}: none of its {len(ids)} boxes is usable: {flat.sum()} of no width or height, {outside.sum()} '
+            f'outside their image, {orphan.sum()} of images that it does not list, {small.sum()} below a pixel, '
+            f'{crowd.sum()} crowds; '
             'expected x, y, w, h in pixels'
         )
     if level == 'error' and (outside | beyond).any():
@@ -300,23 +307,24 @@ def _check_left(dataset: BaseDataset, pipeline: list, where: str) -> list[str]:
         )
     if (dataset.filter_cfg or {}).get('filter_empty_gt') and not dataset.test_mode and not data['annotations']:
         raise InputError(
-            f'{name}: no annotations, and {where}.filter_cfg.filter_empty_gt leaves out images without: nothing to train on'
+            f'{name}: no annotations, and {where}.filter_cfg.filter_empty_gt leaves out images without: nothing to '
+            'train on'
         )
     with_masks = any(isinstance(step, dict) and step.get('with_mask') for step in pipeline)
     bare = [entry['id'] for entry in data['annotations'] if not entry.get('segmentation') and not entry.get('iscrowd')]
     if with_masks and bare:
         raise InputError(
-            f'{name}: {len(bare)} of {len(data["annotations"])} annotations have no segmentation, which the config trains '
-            f'masks from: ids {_few(bare)}'
+            f'{name}: {len(bare)} of {len(data["annotations"])} annotations have no segmentation, which the config '
+            f'trains masks from: ids {_few(bare)}'
         )
     if small:
-        return [f'{name}: {len(small)} of {len(images)} images are smaller than {least} pixels (left out by filter_cfg)']
+        return [
+            f'{name}: {len(small)} of {len(images)} images are smaller than {least} pixels (left out by filter_cfg)'
+        ]
     return []
 
 
-def _check_dataset(
-    dataset: BaseDataset, classes: list[str], where: str, level: str, settings: ConfigDict
-) -> list[str]:
+def _check_dataset(dataset: BaseDataset, classes: list[str], where: str, level: str, settings: ConfigDict) -> list[str]:
     if getattr(dataset, 'backend_args', None) or '://' in f'{dataset.ann_file}{dataset.data_root}':
         return []  # not on this machine's disk
     if dataset.data_root and not os.path.isdir(dataset.data_root):
@@ -400,8 +408,8 @@ def _check_segmentation(dataset: BaseDataset, classes: list[str], where: str) ->
         return []
     if found <= {0, dataset.ignore_index} and dataset.ignore_index in found and len(classes) <= 2:
         raise InputError(
-            f'{where}: the label files hold {_few(sorted(found))} alone: {dataset.ignore_index} is ignored, so the class '
-            f'{classes[-1]} would never be trained; write its pixels as {len(classes) - 1}'
+            f'{where}: the label files hold {_few(sorted(found))} alone: {dataset.ignore_index} is ignored, so the '
+            f'class {classes[-1]} would never be trained; write its pixels as {len(classes) - 1}'
         )
     return []
 
@@ -412,9 +420,7 @@ def _check_sizes(image_file: str, label_file: str) -> None:
     if image is None or label is None:
         return
     if image != label[0]:
-        raise InputError(
-            f'label file {label_file}: {label[0]} pixels, its image has {image}'
-        )
+        raise InputError(f'label file {label_file}: {label[0]} pixels, its image has {image}')
     with Image.open(label_file) as opened:
         if opened.mode in ('RGB', 'RGBA', 'CMYK', 'YCbCr', 'LA'):
             raise InputError(f'label file {label_file}: {len(opened.getbands())} channels, expected one with class ids')

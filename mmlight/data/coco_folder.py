@@ -10,6 +10,7 @@ from types import NoneType
 
 from mmengine.config import Config, ConfigDict
 
+from mmlight.data.other_formats import as_coco, read_other
 from mmlight.data.repair import Repair, repaired_file
 from mmlight.errors import InputError
 
@@ -52,12 +53,37 @@ def find_coco_folder(folder: str | Path) -> dict[str, CocoSplit]:
     return found
 
 
+def find_splits(folder: str | Path, target: Path) -> dict[str, CocoSplit]:
+    """The splits of a COCO, Pascal VOC or YOLO data set; the latter two as COCO files that are written to ``target``.
+
+    Raises:
+        InputError: as :func:`find_coco_folder` and :func:`mmlight.data.other_formats.as_coco`.
+    """
+    root = Path(folder)
+    coco = root.is_dir() and any(_ann_file(root, names) for names in SPLITS.values())
+    other = None if coco or not root.is_dir() else read_other(root)
+    if other is None:
+        return find_coco_folder(root)
+    kind, splits, names = other
+    found = {}
+    for split, content in splits.items():
+        data = as_coco(root, content, names)
+        names = names or [entry['name'] for entry in data['categories']]  # those of the training, which comes first
+        said = [
+            f'data folder {root}: {kind}, {split}: {len(data["annotations"])} boxes in {len(data["images"])} images'
+        ]
+        found[split] = CocoSplit(repaired_file(Path(f'{split}.json'), data, said, target), root)
+    return found
+
+
 def _ann_file(root: Path, names: tuple[str, ...]) -> Path | None:
     """The split's annotation file; upper and lower case are one, as in what CVAT exports."""
     annotations = _entries(root).get('annotations')
     for name in names:
         prefix = f'instances_{name}'
-        files = [file for key, file in _entries(annotations).items() if key.startswith(prefix) and key.endswith('.json')]
+        files = [
+            file for key, file in _entries(annotations).items() if key.startswith(prefix) and key.endswith('.json')
+        ]
         if len(files) > 1:
             listed = ', '.join(file.name for file in files)
             raise InputError(f'data folder {root}: several {name} annotation files ({listed}), expected one')
@@ -101,17 +127,7 @@ def _below(root: Path, parts: tuple[str, ...]) -> Path:
     return root
 
 
-def read_coco(ann_file: str | Path, annotated: bool = True) -> dict:
-    """Parse a COCO detection file.
-
-    Args:
-        ann_file: the JSON file.
-        annotated: Whether it must have annotations; COCO's test images have none.
-
-    Raises:
-        InputError: missing, unreadable, not JSON, or not COCO (which key is missing or of the wrong kind).
-    """
-    path = Path(ann_file)
+def _parsed(path: Path) -> dict:
     if not path.is_file():
         raise InputError(f'annotation file {path}: {"is a folder" if path.exists() else "does not exist"}')
     try:
@@ -124,6 +140,21 @@ def read_coco(ann_file: str | Path, annotated: bool = True) -> dict:
         raise InputError(
             f'annotation file {path}: not COCO: expected an object at the top, found {type(data).__name__}'
         )
+    return data
+
+
+def read_coco(ann_file: str | Path, annotated: bool = True) -> dict:
+    """Parse a COCO detection file.
+
+    Args:
+        ann_file: the JSON file.
+        annotated: Whether it must have annotations; COCO's test images have none.
+
+    Raises:
+        InputError: missing, unreadable, not JSON, or not COCO (which key is missing or of the wrong kind).
+    """
+    path = Path(ann_file)
+    data = _parsed(path)
     needed = {'images': ('id', 'file_name'), 'categories': ('id', 'name'),
               'annotations': ('image_id', 'category_id', 'bbox')}  # fmt: skip
     if not annotated:
@@ -187,7 +218,8 @@ def _repaired(split: CocoSplit, folder: Path, classes: Sequence[str] = ()) -> Co
 
 
 def use_coco_folder(cfg: Config, folder: str | Path, repaired_to: str | Path | None = None) -> Config:
-    """Points an mmdet config at a COCO folder, in place: data loaders, evaluators, classes, ``num_classes``.
+    """Points an mmdet config at a COCO, Pascal VOC or YOLO folder, in place: data loaders, evaluators, classes,
+    ``num_classes``.
 
     The classes are those of the training annotations. ``num_classes`` of every detection head follows; RPN heads,
     which know objects from background only, are left alone. Test uses the test split if there is one, else val.
@@ -207,7 +239,7 @@ def use_coco_folder(cfg: Config, folder: str | Path, repaired_to: str | Path | N
         InputError: as :func:`find_coco_folder` and :func:`coco_classes`; the config has no COCO data set to replace.
     """
     target = Path(repaired_to or cfg.get('work_dir') or cache_folder()) / 'annotations'
-    found = find_coco_folder(folder)
+    found = find_splits(folder, target)
     train = _repaired(found.pop('train'), target)
     classes = coco_classes(train.ann_file)
     splits = {'train': train, **{name: _repaired(split, target, classes) for name, split in found.items()}}

@@ -117,7 +117,9 @@ class Repair:
         self._say(len(categories) - len(kept), 'categories without boxes that are only the parent of others left out')
         ordered = sorted(kept, key=lambda entry: (self.rank.get(entry['name'], len(self.rank)), entry['id']))
         if ordered != kept:
-            self.said.append(f'{self.where}: categories are sorted by the classes or their ids, so that labels and names agree')
+            self.said.append(
+                f'{self.where}: categories are sorted by the classes or their ids, so that labels and names agree'
+            )
         self.data['categories'] = ordered
 
     def _annotations(self) -> None:
@@ -235,7 +237,8 @@ def _move(entry: dict, move: Callable[[float, float], Point], where: str) -> Non
         ]
     elif isinstance(entry.get('segmentation'), dict):
         raise InputError(
-            f'{where}: annotation {entry["id"]}: its run-length mask belongs to another size or orientation of the image'
+            f'{where}: annotation {entry["id"]}: its run-length mask belongs to another size or orientation of the '
+            'image'
         )
 
 

@@ -38,7 +38,8 @@ def generate(
 
     Args:
         out_dir: folder to create; its parents are created too.
-        num_train, num_val: numbers of pictures.
+        num_train: number of pictures.
+        num_val: of the other split.
         size: (width, height) in pixels, at least (128, 96).
         seed: not negative; the same seed draws the same files.
         progress: whether to show a progress bar on a terminal.

@@ -170,7 +170,7 @@ class Street:
                 self.foliage(x + width / 2, 2, FAR - 8, (width * 0.7, 6), 60)
             x += width * 0.9
 
-    def _ground(self) -> None:
+    def _ground(self) -> None:  # noqa: C901 (a picture is drawn line by line)
         rng, road = self.rng, self.half_road
         grey = rng.uniform(70, 115)
         asphalt = np.array((grey, grey, grey)) + rng.uniform(-6, 6, 3)

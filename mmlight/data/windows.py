@@ -173,7 +173,9 @@ class SSDWindow(_WindowTransform):
         min_crop_size: float = 0.3,
     ) -> None:
         if not 1 <= expand_ratio[0] <= expand_ratio[1]:
-            raise InputError(f'SSDWindow: expand_ratio={expand_ratio}, must be (least, largest) with 1 <= least <= largest')
+            raise InputError(
+                f'SSDWindow: expand_ratio={expand_ratio}, must be (least, largest) with 1 <= least <= largest'
+            )
         if not 0 < min_crop_size <= 1:
             raise InputError(f'SSDWindow: min_crop_size={min_crop_size}, allowed is more than 0 up to 1')
         self.fill, self.expand_ratio, self.expand_prob = tuple(fill), expand_ratio, expand_prob
