@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import mmlight
 from mmlight.arguments import Options, Parser
+from mmlight.checks import positive_int
 from mmlight.errors import InputError
 
 if TYPE_CHECKING:
@@ -23,7 +24,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         Exit code: 0; 1 for an error that nobody foresaw (where ``argv`` is None, one line that names a file with the
         traceback; else it is raised); 2 for bad input (one line on standard error; the traceback too, with
-        ``MMLIGHT_TRACEBACK=1``); 130 when interrupted from the keyboard.
+        ``MMLIGHT_TRACEBACK=1``); 130 when interrupted from the keyboard; 141 when nobody
+        reads the output any more.
     """
     try:
         args = make_parser().parse_args(argv)
@@ -36,6 +38,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print('interrupted', file=sys.stderr)
         return 130
+    except BrokenPipeError:  # whoever reads the output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nor may the interpreter complain at its end
+        return 141
     except Exception as error:
         if argv is not None or os.environ.get('MMLIGHT_TRACEBACK') == '1':
             raise  # a caller in Python sees what happened
@@ -88,12 +93,21 @@ def _list_arguments(sub: argparse.ArgumentParser) -> None:
 
 def _predict_arguments(sub: argparse.ArgumentParser) -> None:
     _add_config(sub)
-    sub.add_argument('images', nargs='+', metavar='IMAGE', help='image file, folder or pattern')
+    sub.add_argument(
+        'images',
+        nargs='+',
+        metavar='IMAGE',
+        help="image or video: file, folder, pattern, address, number of a webcam, or '-' for a list on standard input",
+    )
     sub.add_argument(
         '--weights', help="checkpoint, name of published weights, or 'initial' (default: published, if there are some)"
     )
     sub.add_argument('--out', help='folder for pictures and predictions.json (default predictions/<config>)')
     sub.add_argument('--score-thr', type=float, default=0.3, help='leave out detections below it (default 0.3)')
+    sub.add_argument(
+        '--batch-size', type=int, metavar='N', help="images at a time (default: the config's test_dataloader)"
+    )
+    sub.add_argument('--format', nargs='+', default=(), metavar='NAME', help='write also: coco, csv, yolo, masks')
     _add_device(sub)
 
 
@@ -142,6 +156,12 @@ def _weights_arguments(sub: argparse.ArgumentParser) -> None:
     sub.add_argument('--from', dest='source', metavar='FILE', help="get: take the publisher's file from here")
 
 
+def _check_arguments(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument('folder', metavar='DIR', help='COCO, Pascal VOC or YOLO data set, or images and masks')
+    sub.add_argument('--out', metavar='PNG', help='draw a contact sheet of the training data')
+    sub.add_argument('--fix', metavar='DIR', help='write a corrected copy to this new folder')
+
+
 def _sample_arguments(sub: argparse.ArgumentParser) -> None:
     sub.add_argument('--out', metavar='DIR', required=True, help='folder to create')
     sub.add_argument('--seed', type=int, default=0, help='default 0')
@@ -160,7 +180,11 @@ def _add_device(sub: argparse.ArgumentParser) -> None:
 
 def _add_run_options(sub: argparse.ArgumentParser) -> None:
     sub.add_argument('--work-dir', help='folder for logs and checkpoints (default work_dirs/<config>)')
-    sub.add_argument('--data', metavar='DIR', help="folder with a COCO, Pascal VOC or YOLO data set, instead of the config's")
+    sub.add_argument(
+        '--data',
+        metavar='DIR',
+        help="folder with your data instead of the config's: COCO, Pascal VOC, YOLO; images and masks",
+    )
     sub.add_argument('--launcher', default='none', help='none, pytorch, slurm or mpi')
     sub.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
     _add_device(sub)
@@ -193,15 +217,24 @@ def _list(args: argparse.Namespace) -> None:
 def _predict(args: argparse.Namespace) -> int:
     from mmlight.runtime.predict import predict
 
+    options = dict(args.cfg_options or {})
+    if args.batch_size is not None:
+        positive_int('predict', **{'--batch-size': args.batch_size})
+        options['test_dataloader.batch_size'] = args.batch_size
     result = predict(
-        args.config, args.images, args.weights, args.out, args.score_thr, args.device, cfg_options=args.cfg_options
+        args.config, args.images, args.weights, args.out, args.score_thr, args.device, options, tuple(args.format)
     )
     for _, reason in result.failed:
         print(f'error: {reason}', file=sys.stderr)
-    print(f'{len(result.pictures)} pictures in {result.json.parent / "pictures"}, results in {result.json}')
+    made = f'{len(result.pictures)} pictures in {result.json.parent / "pictures"}'
+    if result.videos:
+        made = f'{made if result.pictures else ""}, {len(result.videos)} videos in {result.videos[0].parent}'.strip(
+            ', '
+        )
+    print(f'{made}, results in {result.json}')
     if result.failed:
         print(f'{len(result.failed)} images could not be read', file=sys.stderr)
-    return 2 if not result.pictures else 1 if result.failed else 0
+    return 2 if not result.content['images'] else 1 if result.failed else 0
 
 
 def _train(args: argparse.Namespace) -> None:
@@ -252,6 +285,12 @@ def _weights(args: argparse.Namespace) -> None:
     print(download.get(args.name, args.source))
 
 
+def _check(args: argparse.Namespace) -> None:
+    from mmlight.data.survey import survey
+
+    print(survey(args.folder, args.out, args.fix))
+
+
 def _sample(args: argparse.Namespace) -> None:
     from mmlight.data import sample
 
@@ -266,6 +305,7 @@ COMMANDS: dict[str, tuple[Callable, Callable, str]] = {
     'test': (_test, _test_arguments, 'Evaluate a checkpoint or an exported file.'),
     'flops': (_flops, _flops_arguments, 'Count parameters and multiply-adds.'),
     'weights': (_weights, _weights_arguments, 'Show or fetch the weights that others have published.'),
+    'check': (_check, _check_arguments, 'Say what a folder of data holds, and what is wrong with it.'),
     'sample': (_sample, _sample_arguments, 'Draw the built-in sample data set.'),
 }
 """Name -> what runs, what adds the arguments, the line of help."""

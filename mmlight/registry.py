@@ -15,7 +15,7 @@ def _child(parent: root.Registry, *locations: str) -> root.Registry:
 
 MODELS = _child(root.MODELS, 'mmlight.models')
 TASK_UTILS = _child(root.TASK_UTILS, 'mmlight.models')
-DATASETS = _child(root.DATASETS, *(['mmlight.data.camvid'] if find_spec('mmseg') else []))
+DATASETS = _child(root.DATASETS, *(['mmlight.data.camvid', 'mmlight.data.mask_pairs'] if find_spec('mmseg') else []))
 TRANSFORMS = _child(root.TRANSFORMS, 'mmlight.data')
 OPTIM_WRAPPER_CONSTRUCTORS = _child(root.OPTIM_WRAPPER_CONSTRUCTORS, 'mmlight.runtime.optimizer')
 HOOKS = _child(root.HOOKS, 'mmlight.runtime', 'mmlight.nas.one_shot', 'mmlight.deploy.deploy')

@@ -60,8 +60,7 @@ def find_splits(folder: str | Path, target: Path) -> dict[str, CocoSplit]:
         InputError: as :func:`find_coco_folder` and :func:`mmlight.data.other_formats.as_coco`.
     """
     root = Path(folder)
-    coco = root.is_dir() and any(_ann_file(root, names) for names in SPLITS.values())
-    other = None if coco or not root.is_dir() else read_other(root)
+    other = None if not root.is_dir() or has_coco(root) else read_other(root)
     if other is None:
         return find_coco_folder(root)
     kind, splits, names = other
@@ -74,6 +73,11 @@ def find_splits(folder: str | Path, target: Path) -> dict[str, CocoSplit]:
         ]
         found[split] = CocoSplit(repaired_file(Path(f'{split}.json'), data, said, target), root)
     return found
+
+
+def has_coco(root: Path) -> bool:
+    """Whether a folder has COCO annotations of any split."""
+    return any(_ann_file(root, names) for names in SPLITS.values())
 
 
 def _ann_file(root: Path, names: tuple[str, ...]) -> Path | None:
@@ -210,7 +214,7 @@ def cache_folder() -> Path:
     return Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache') / 'mmlight'
 
 
-def _repaired(split: CocoSplit, folder: Path, classes: Sequence[str] = ()) -> CocoSplit:
+def repaired(split: CocoSplit, folder: Path, classes: Sequence[str] = ()) -> CocoSplit:
     """The split with a repaired annotation file where its own would train, or be judged, wrongly."""
     data = read_coco(split.ann_file)
     said = Repair(data, f'annotation file {split.ann_file}', split.img_dir, classes).run()
@@ -240,9 +244,9 @@ def use_coco_folder(cfg: Config, folder: str | Path, repaired_to: str | Path | N
     """
     target = Path(repaired_to or cfg.get('work_dir') or cache_folder()) / 'annotations'
     found = find_splits(folder, target)
-    train = _repaired(found.pop('train'), target)
+    train = repaired(found.pop('train'), target)
     classes = coco_classes(train.ann_file)
-    splits = {'train': train, **{name: _repaired(split, target, classes) for name, split in found.items()}}
+    splits = {'train': train, **{name: repaired(split, target, classes) for name, split in found.items()}}
     splits.setdefault('test', splits['val'])
     for loader, split in zip(LOADERS, ('train', 'val', 'test'), strict=True):
         if not cfg.get(loader):

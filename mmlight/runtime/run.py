@@ -14,6 +14,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from mmlight.data.coco_folder import use_coco_folder
+from mmlight.data.masks import use_mask_folder
 from mmlight.errors import InputError
 from mmlight.runtime.config import explain, load_config
 from mmlight.runtime.device import check_launcher
@@ -32,7 +33,8 @@ class RunOptions:
         work_dir: for logs and checkpoints; by default the config's, else ``work_dirs/<config name>``.
         cfg_options: dotted key -> value, merged into the config.
         launcher: ``none``, ``pytorch``, ``slurm`` or ``mpi``.
-        data: folder with a COCO data set; replaces the config's and sets its classes.
+        data: folder with a data set (COCO, Pascal VOC, YOLO; images and masks for a segmentor); replaces the config's
+            and sets its classes.
         device: ``cpu``, ``cuda`` or ``cuda:N``; by default a GPU if there is one.
     """
 
@@ -51,7 +53,8 @@ def prepare(config: str | os.PathLike | Config, options: RunOptions) -> Config:
     if options.work_dir is not None or not cfg.get('work_dir'):
         cfg.work_dir = str(options.work_dir or Path('work_dirs') / Path(cfg.filename or 'config').stem)
     if options.data is not None:
-        use_coco_folder(cfg, options.data)
+        use = use_mask_folder if cfg.get('default_scope') == 'mmseg' else use_coco_folder
+        use(cfg, options.data)
     return cfg
 
 

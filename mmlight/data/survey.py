@@ -1,0 +1,243 @@
+"""What a folder of one's own data holds: kind, counts, sizes, problems, a contact sheet, and a corrected copy."""
+
+import json
+import os
+import shutil
+import tempfile
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageOps
+
+from mmlight.data.check import check_coco
+from mmlight.data.coco_folder import CocoSplit, find_splits, has_coco, read_coco, repaired
+from mmlight.data.masks import MaskFolder, find_masks, iter_pictures
+from mmlight.data.repair import shown_size
+from mmlight.errors import InputError
+
+TILE, COLUMNS, ROWS = 240, 4, 3
+"""Side of a picture on the contact sheet in pixels, pictures side by side, and rows."""
+
+
+@dataclass
+class SplitSurvey:
+    """One split.
+
+    Attributes:
+        images: Their number.
+        objects: Class name -> boxes, or images with the class in their masks.
+        sizes: (width, height) -> images.
+        problems: A line each: what was repaired, or is left out in training.
+    """
+
+    images: int
+    objects: Counter
+    sizes: Counter
+    problems: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Survey:
+    """A data set.
+
+    Attributes:
+        kind: ``'detection'`` or ``'segmentation'``.
+        splits: Split name -> what it holds.
+    """
+
+    folder: Path
+    kind: str
+    splits: dict[str, SplitSurvey]
+
+    def __str__(self) -> str:
+        classes = list(dict.fromkeys(name for split in self.splits.values() for name in split.objects))
+        unit = 'boxes' if self.kind == 'detection' else 'images with it'
+        width = max([len('class'), *map(len, classes)])
+        lines = [f'{self.folder}: {self.kind}, {len(classes)} classes']
+        for name, split in self.splits.items():
+            sides = ', '.join(f'{w} x {h} ({count})' for (w, h), count in split.sizes.most_common(3))
+            more = f' and {len(split.sizes) - 3} other sizes' if len(split.sizes) > 3 else ''
+            lines.append(f'{name}: {split.images} images of {sides}{more}')
+        lines.append('  '.join(['class'.ljust(width), *(f'{name} {unit}' for name in self.splits)]))
+        for name in classes:
+            counts = (str(split.objects[name]).rjust(len(f'{key} {unit}')) for key, split in self.splits.items())
+            lines.append('  '.join([name.ljust(width), *counts]))
+        problems = [problem for split in self.splits.values() for problem in split.problems]
+        lines += [
+            'nothing to mend' if not problems else f'{len(problems)} remarks:',
+            *(f'  {line}' for line in problems),
+        ]
+        return '\n'.join(lines)
+
+
+def survey(
+    folder: str | os.PathLike, sheet: str | os.PathLike | None = None, fix: str | os.PathLike | None = None
+) -> Survey:
+    """Look at a folder of data as ``mmlight train --data`` would.
+
+    Args:
+        folder: COCO, Pascal VOC, YOLO, or masks.
+        sheet: PNG file for a contact sheet of the training split, objects drawn.
+        fix: New folder for a corrected copy: COCO files with their images; masks as class indices.
+
+    Returns:
+        The :class:`Survey`.
+
+    Raises:
+        InputError: for a folder that holds no data set, and what no copy can mend.
+    """
+    root = Path(folder)
+    if fix is not None and Path(fix).exists() and any(Path(fix).iterdir()):
+        raise InputError(f'--fix {fix}: exists; name a new folder')
+    masks = None if not root.is_dir() or has_coco(root) else find_masks(root)
+    if masks is not None:
+        return _survey_masks(masks, sheet, fix)
+    with tempfile.TemporaryDirectory() as scratch:
+        splits = _repaired_splits(root, Path(scratch))
+        found = {}
+        for name, split in splits.items():
+            data = read_coco(split.ann_file)
+            names = {entry['id']: str(entry['name']) for entry in data['categories']}
+            counts = Counter(dict.fromkeys(names.values(), 0))
+            counts.update(names[entry['category_id']] for entry in data['annotations'] if entry['category_id'] in names)
+            sizes = Counter((entry['width'], entry['height']) for entry in data['images'])
+            remarks = check_coco(split.ann_file, split.img_dir, level='warn')
+            found[name] = SplitSurvey(len(data['images']), counts, sizes, remarks)
+        if sheet is not None:
+            _sheet([_drawn_boxes(path, marks) for path, marks in _first_images(splits['train'])], Path(sheet))
+        if fix is not None:
+            _copy(splits, Path(fix))
+        return Survey(root, 'detection', found)
+
+
+def _repaired_splits(root: Path, scratch: Path) -> dict[str, CocoSplit]:
+    splits = find_splits(root, scratch)
+    train = repaired(splits['train'], scratch)
+    order = [entry['name'] for entry in read_coco(train.ann_file)['categories']]
+    return {name: train if name == 'train' else repaired(split, scratch, order) for name, split in splits.items()}
+
+
+def _first_images(split: CocoSplit) -> list[tuple[Path, list[tuple[list[float], int, str]]]]:
+    """Images that have objects, with (box, class number, name)."""
+    data = read_coco(split.ann_file)
+    numbers = {entry['id']: (index, str(entry['name'])) for index, entry in enumerate(data['categories'])}
+    marks: dict[int, list] = {}
+    for entry in data['annotations']:
+        if entry['category_id'] in numbers:
+            marks.setdefault(entry['image_id'], []).append((entry['bbox'], *numbers[entry['category_id']]))
+    images = [entry for entry in data['images'] if entry['id'] in marks] or data['images']
+    step = max(1, len(images) // (COLUMNS * ROWS))
+    return [(split.img_dir / entry['file_name'], marks.get(entry['id'], [])) for entry in images[::step]]
+
+
+def colour(number: int) -> tuple[int, int, int]:
+    """Of a class; neighbours differ."""
+    red, green, blue = (int(127 + 127 * np.cos(2.4 * number + shift)) for shift in (0, 2.1, 4.2))
+    return red, green, blue
+
+
+def _opened(path: Path) -> Image.Image | None:
+    try:
+        return ImageOps.exif_transpose(Image.open(path)).convert('RGB')
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return None
+
+
+def _drawn_boxes(path: Path, marks: list[tuple[list[float], int, str]]) -> Image.Image | None:
+    image = _opened(path)
+    if image is None:
+        return None
+    scale = TILE / max(image.size)
+    image = image.resize([max(1, round(side * scale)) for side in image.size])
+    draw = ImageDraw.Draw(image)
+    for (x, y, w, h), number, name in marks:
+        corner = (x * scale, y * scale)
+        draw.rectangle((*corner, (x + w) * scale, (y + h) * scale), outline=colour(number), width=2)
+        draw.text((corner[0] + 2, corner[1] + 1), name, fill=colour(number))
+    return image
+
+
+def _sheet(pictures: list[Image.Image | None], path: Path) -> None:
+    tiles = [picture for picture in pictures if picture is not None][: COLUMNS * ROWS]
+    rows = max(1, -(-len(tiles) // COLUMNS))
+    sheet = Image.new('RGB', (COLUMNS * TILE, rows * TILE), (32, 32, 32))
+    for number, tile in enumerate(tiles):
+        sheet.paste(tile, (number % COLUMNS * TILE, number // COLUMNS * TILE))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        sheet.save(path)
+    except (OSError, ValueError) as error:
+        raise InputError(f'--out {path}: cannot be written ({error})') from error
+
+
+def _copy(splits: dict[str, CocoSplit], out: Path) -> None:
+    """COCO files and the images that they list, without what cannot be read."""
+    for name, split in splits.items():
+        data = read_coco(split.ann_file)
+        kept = [entry for entry in data['images'] if (split.img_dir / entry['file_name']).is_file()]
+        known = {entry['id'] for entry in kept}
+        sizes = {entry['id']: (entry['width'], entry['height']) for entry in kept}
+        annotations = []
+        for entry in data['annotations']:
+            if entry['image_id'] not in known:
+                continue
+            x, y, w, h = entry['bbox']
+            width, height = sizes[entry['image_id']]
+            left, top, right, bottom = max(x, 0), max(y, 0), min(x + w, width), min(y + h, height)
+            if right > left and bottom > top:
+                annotations.append({**entry, 'bbox': [left, top, right - left, bottom - top]})
+        for entry in kept:
+            target = out / name / entry['file_name']
+            if not target.resolve().is_relative_to(out.resolve()):
+                raise InputError(f'{split.ann_file}: file_name {entry["file_name"]!r} leads out of the folder')
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(split.img_dir / entry['file_name'], target)
+        info = data['info'] if isinstance(data.get('info'), dict) else {}
+        data.update(images=kept, annotations=annotations, info={k: v for k, v in info.items() if k != 'repaired'})
+        file = out / 'annotations' / f'instances_{name}.json'
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(data), encoding='utf-8')
+
+
+def _survey_masks(found: MaskFolder, sheet: str | os.PathLike | None, fix: str | os.PathLike | None) -> Survey:
+    splits, tiles = {}, []
+    for split, pairs in found.splits.items():
+        counts, sizes = Counter(dict.fromkeys(found.names, 0)), Counter()
+        for number, (image, mask) in enumerate(iter_pictures(found, split)):
+            counts.update(found.names[index] for index in np.unique(mask) if index < len(found.names))
+            sizes[mask.shape[1], mask.shape[0]] += 1
+            size = shown_size(image)
+            if size is not None and size != mask.shape[::-1]:
+                raise InputError(f'label file of {image}: {mask.shape[::-1]} pixels, its image has {size}')
+            if sheet is not None and split == 'train' and number % max(1, len(pairs) // (COLUMNS * ROWS)) == 0:
+                tiles.append(_drawn_mask(image, mask))
+            if fix is not None:
+                _copy_mask(image, mask, Path(fix), split)
+        splits[split] = SplitSurvey(len(pairs), counts, sizes, found.remarks if split == 'train' else [])
+    if sheet is not None:
+        _sheet(tiles, Path(sheet))
+    if fix is not None:
+        (Path(fix) / 'classes.txt').write_text(''.join(f'{name}\n' for name in found.names), encoding='utf-8')
+    return Survey(found.root, 'segmentation', splits)
+
+
+def _drawn_mask(path: Path, mask: np.ndarray) -> Image.Image | None:
+    image = _opened(path)
+    if image is None:
+        return None
+    palette = np.array([colour(number) for number in range(255)] + [(0, 0, 0)], np.uint8)
+    drawn = Image.blend(image, Image.fromarray(palette[mask]), 0.5)
+    drawn.thumbnail((TILE, TILE))
+    return drawn
+
+
+def _copy_mask(image: Path, mask: np.ndarray, out: Path, split: str) -> None:
+    for folder in ('images', 'masks'):
+        (out / folder / split).mkdir(parents=True, exist_ok=True)
+    target = out / 'images' / split / image.name
+    if target.exists():
+        target = target.with_name(f'{image.parent.name}_{image.name}')
+    shutil.copyfile(image, target)
+    Image.fromarray(mask.astype(np.uint8)).save(out / 'masks' / split / f'{target.stem}.png')
