@@ -17,9 +17,6 @@ from torch import nn
 from mmlight.errors import InputError
 from mmlight.runtime.config import explain, innermost, load_config
 
-MOST_PIXELS = 2**25
-"""Of an image that enters a network: some 100 bytes a pixel are needed at a time, which makes 3 to 4 GB."""
-
 
 def network_and_shape(
     model: str | Path | Config | nn.Module, shape: Sequence[int] | None = None, options: dict | None = None
@@ -31,7 +28,6 @@ def network_and_shape(
         model = load_config(model, options)
     if shape is None:
         shape = evaluated_shape(model)
-    check_size(shape, 'shape')
     return model if isinstance(model, nn.Module) else build(model), shape
 
 
@@ -60,15 +56,6 @@ def checked_shape(shape: Sequence[int]) -> tuple[int, int]:
     if len(sides) not in (1, 2) or any(type(side) is not int or side < 1 for side in sides):
         raise InputError(f'shape: {shape!r}; must be two positive integers, height and width')
     return sides[0], sides[-1]
-
-
-def check_size(shape: Sequence[int], where: str) -> None:
-    """Raise an ``InputError`` for a (height, width) whose feature maps would fill the memory, before they do."""
-    height, width = shape
-    if height * width > MOST_PIXELS:
-        raise InputError(
-            f'{where}: {height} x {width} pixels would enter the network; allowed are {MOST_PIXELS} (2^25) in all'
-        )
 
 
 def evaluated_shape(config: Config | nn.Module) -> tuple[int, int]:

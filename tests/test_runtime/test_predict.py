@@ -8,8 +8,7 @@ from pycocotools.mask import decode
 
 from mmlight.errors import InputError
 from mmlight.runtime.model import dataset_meta
-from mmlight.runtime.predict import Names, detections, shares
-from mmlight.runtime.sources import find_images
+from mmlight.runtime.predict import Names, detections, find_images, shares
 
 
 def test_detections_are_coco_results():
