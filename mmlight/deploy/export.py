@@ -29,7 +29,7 @@ from mmlight.errors import InputError
 from mmlight.runtime.config import load_config
 from mmlight.runtime.device import use_device
 from mmlight.runtime.inference import evaluated_shape
-from mmlight.runtime.model import build_model
+from mmlight.runtime.model import build_model, published_weights
 
 OPSETS = (17, 20)
 """Least and largest opset: the one with all operators needed, and the last that PyTorch's exporter writes."""
@@ -77,7 +77,8 @@ def export(
 
     Args:
         config: path, name of a shipped config, or a loaded config.
-        weights: checkpoint; without one the model gets random weights, with a warning.
+        weights: checkpoint, ``'published'``, or a name in the catalogue of published weights; without one the model
+            gets random weights, with a warning.
         out: the file; by default ``<config name>.onnx``.
         shape: (height, width) of the image, or one number for both; by default that of the test pipeline. Rounded up to
             what the data preprocessor pads to.
@@ -98,6 +99,7 @@ def export(
         raise InputError(f'--dynamic {unknown.pop()}: allowed are batch and size')
     cfg = Config(config.to_dict(), filename=config.filename) if isinstance(config, Config) else None
     cfg = cfg or load_config(config, cfg_options)
+    weights = published_weights(cfg, weights)
     softened = harden(cfg.model)
     file = Path(out or f'{Path(cfg.filename or "model").stem}.onnx')
     if file.is_dir():

@@ -24,6 +24,7 @@ from mmlight.runtime.checkpoint import latest_checkpoint
 from mmlight.runtime.config import load_config
 from mmlight.runtime.inference import evaluated_shape
 from mmlight.runtime.predict import find_images, predict
+from mmlight.weights.catalogue import for_config
 
 METRICS = {'detection': ('box AP', 'bbox_mAP'), 'segmentation': ('mIoU', 'mIoU')}
 """Task -> the metric's name in metafiles and in logs."""
@@ -132,7 +133,8 @@ def make_report(
         configs: as :func:`~mmlight.measure.contenders.parse` takes them.
         out: folder.
         work_dirs: of trainings; each adds the config that lies in it, its log, its metric and its checkpoint.
-        images: files, folders or patterns; drawn are the predictions of every network that has a checkpoint.
+        images: files, folders or patterns; drawn are the predictions of every network that has a checkpoint, or of
+            which the catalogue has weights.
         plan: how latency is measured.
 
     Raises:
@@ -164,10 +166,9 @@ def make_report(
     except OSError as error:
         raise InputError(f'--out {out}: cannot be created ({error.strerror})') from error
     for entry in entries:
-        if files and entry.weights:
-            found = predict(
-                entry.config, files, entry.weights, out / 'predictions' / entry.row.name, device=plan.device
-            )
+        weights = entry.weights or ('published' if for_config(entry.config) else None)
+        if files and weights:
+            found = predict(entry.config, files, weights, out / 'predictions' / entry.row.name, device=plan.device)
             unread = {file for file, _ in found.failed}
             kept = [file for file in files if file not in unread]
             entry.pictures = dict(zip(kept, found.pictures, strict=True))

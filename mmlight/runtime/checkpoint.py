@@ -147,9 +147,14 @@ def check_fits(model: nn.Module, content: dict, path: str | os.PathLike, complet
     """
     missing, unexpected, shaped = compare(model, content)
     total = len([k for k in model.state_dict() if not k.endswith(OPTIONAL)])
+    another = 'of another shape' if complete else 'of another shape, which begin anew'
     parts = [
-        f'{len(keys)} {what} ({", ".join(keys[:3])}{", …" if len(keys) > 3 else ""})'
-        for keys, what in ((missing, 'missing'), (shaped, 'of another shape'), (unexpected, 'unexpected'))
+        f'{len(keys)} {what} ({", ".join(keys[:shown])}{", …" if len(keys) > shown else ""})'
+        for keys, what, shown in (
+            (missing, 'missing', 3),
+            (shaped, another, 3 if complete else 24),
+            (unexpected, 'unexpected', 3),
+        )
         if keys
     ]
     if not parts:

@@ -21,10 +21,13 @@ from mmlight.weights.download import get
 NO_WEIGHTS = 'no --weights: the model has its initial weights, its predictions mean nothing'
 
 
-def published_weights(cfg: Config, weights: str | os.PathLike | None) -> str | os.PathLike | None:
+def published_weights(
+    cfg: Config, weights: str | os.PathLike | None, backbones: bool = False
+) -> str | os.PathLike | None:
     """The file that ``weights`` means: a path, ``published`` (the catalogue's for this config) or a catalogue's name.
 
-    The config gets the settings that published weights need; whose they are is logged.
+    Weights of a backbone alone are of use for training only (``backbones``). The config gets the settings that
+    published weights need; whose they are is logged.
 
     Raises:
         InputError: nothing is published for this config, or the file cannot be had.
@@ -37,7 +40,7 @@ def published_weights(cfg: Config, weights: str | os.PathLike | None) -> str | o
         raise InputError(
             f'--weights published: the catalogue has none for the config {name}; see `mmlight weights list`'
         )
-    if entry.use != 'model':
+    if entry.use != 'model' and not backbones:
         raise InputError(f'--weights {weights}: these are of a backbone, for an init_cfg')
     file = get(entry.name)
     cfg.merge_from_dict(dict(entry.settings))

@@ -38,6 +38,7 @@ def train(
         epochs: number of epochs instead of the config's; schedules that count epochs are stretched with it.
         seed: for weights, data order and augmentation; by default the config's, else random.
         weights: to start from instead of the config's ``load_from``: file, ``'published'``, or a name in the catalogue.
+            Weights of a backbone alone take the place of its ``init_cfg``.
 
     Returns:
         The runner after training.
@@ -47,7 +48,7 @@ def train(
     """
     cfg = prepare(config, options)
     if weights is not None:
-        cfg.load_from = str(published_weights(cfg, weights))
+        _begin_with(cfg, weights)
     if epochs is not None:
         set_epochs(cfg, epochs)
     if auto_scale_lr:
@@ -76,6 +77,21 @@ def train(
                 print_log(report, logger='current', level=logging.WARNING)
             del state
         return run(runner, runner.train)
+
+
+def _begin_with(cfg: Config, weights: str | os.PathLike) -> None:
+    file = str(published_weights(cfg, weights, backbones=True))
+    names = ckpt.weights_of(ckpt.load(file, '--weights'))
+    parts = {name.partition('.')[0] for name in names} & {name for name, part in cfg.model.items() if part}
+    if parts - {'backbone'}:
+        cfg.load_from = file
+        return
+    prefix, backbone = '', cfg.model  # of a whole file, and of one whose weights are called so
+    while backbone is cfg.model or isinstance(backbone.get('backbone'), dict):
+        backbone = backbone.backbone
+        prefix += 'backbone.' if any(name.startswith(f'{prefix}backbone.') for name in names) else ''
+    backbone.init_cfg = dict(type='Pretrained', checkpoint=file, **({'prefix': prefix} if prefix else {}))
+    print_log(f'--weights {weights}: of a backbone, the rest begins anew', 'current')
 
 
 def set_epochs(cfg: Config, epochs: int) -> None:

@@ -32,7 +32,12 @@ from mmlight.errors import InputError, exit_on_input_error
 def parse_args() -> argparse.Namespace:
     parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', metavar='CONFIG', help='path of a config, or the name of a shipped one')
-    parser.add_argument('checkpoint', nargs='?', metavar='CHECKPOINT', help='without one: random weights')
+    parser.add_argument(
+        'checkpoint',
+        nargs='?',
+        metavar='CHECKPOINT',
+        help="file, 'published', or the name of published weights; without one: random weights",
+    )
     parser.add_argument('--out', type=Path, metavar='FILE', help='default <config>.onnx')
     parser.add_argument(
         '--shape', type=int, nargs='+', metavar='N', help='height and width (default: those of the test pipeline)'

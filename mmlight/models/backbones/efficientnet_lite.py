@@ -83,6 +83,7 @@ class EfficientNetLite(Backbone):
         used = groups[: self.out_indices[-1]]  # a stage that nobody reads is not built
         declare_arithmetic(self, {'padding': 'same'}, padding=padding)
         self.layers = nn.ModuleList([stem, *(nn.Sequential(*blocks) for blocks in used)])
+        self.train()  # frozen from the start: optimizers and DDP look at the parameters before the first train()
 
     def stages(self) -> list[nn.Module]:
         return list(self.layers)
