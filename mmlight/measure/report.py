@@ -166,7 +166,8 @@ def make_report(
     except OSError as error:
         raise InputError(f'--out {out}: cannot be created ({error.strerror})') from error
     for entry in entries:
-        weights = entry.weights or ('published' if for_config(entry.config) else None)
+        published = for_config(Path(entry.config).name.removesuffix('.py'))
+        weights = entry.weights or (published and 'published')
         if files and weights:
             found = predict(entry.config, files, weights, out / 'predictions' / entry.row.name, device=plan.device)
             unread = {file for file, _ in found.failed}
