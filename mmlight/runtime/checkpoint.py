@@ -116,9 +116,22 @@ def weights_of(content: dict) -> dict[str, torch.Tensor]:
     return {re.sub(r'^module\.', '', str(k)): v for k, v in state.items() if isinstance(v, torch.Tensor)}
 
 
+def _renamed(model: nn.Module, weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Weights as the parts of ``model`` make them their own when they are loaded, those of other layouts."""
+    found = dict(weights)
+    for name, module in model.named_modules():
+        for hook in module._load_state_dict_pre_hooks.values():
+            hook(found, f'{name}.' if name else '', {}, False, [], [], [])
+    return found
+
+
 def compare(model: nn.Module, content: dict) -> tuple[list[str], list[str], list[str]]:
-    """Names of (missing, unexpected, differently shaped) entries of a checkpoint with respect to ``model``."""
-    state = weights_of(content)
+    """Names of (missing, unexpected, differently shaped) entries of a checkpoint with respect to ``model``.
+
+    Raises:
+        InputError: the weights compute another function in one of its parts.
+    """
+    state = _renamed(model, weights_of(content))
     own = {k: v for k, v in model.state_dict().items() if not k.endswith(OPTIONAL)}
     missing = [k for k in own if k not in state]
     unexpected = [k for k in state if k not in own and not k.endswith(OPTIONAL)]
@@ -167,11 +180,9 @@ def check_fits(model: nn.Module, content: dict, path: str | os.PathLike, complet
 
 
 def load_into(model: nn.Module, content: dict) -> None:
-    """Put the checkpoint's weights that fit into ``model``; EMA weights are already in their places.
+    """Put a checkpoint that :func:`check_fits` into ``model``; EMA weights are already in their places.
 
     Raises:
-        InputError: they are of another padding or epsilon.
+        InputError: the weights are of another padding or epsilon.
     """
-    own = model.state_dict()
-    weights = check_records(model, weights_of(content))
-    model.load_state_dict({k: v for k, v in weights.items() if k in own}, strict=False)
+    model.load_state_dict(check_records(model, weights_of(content)), strict=False)

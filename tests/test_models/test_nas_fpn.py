@@ -11,6 +11,7 @@ from mmengine.registry import init_default_scope
 from mmlight.errors import InputError
 from mmlight.measure.complexity import measure
 from mmlight.models.necks import NASFPN
+from mmlight.runtime.checkpoint import check_fits
 from mmlight.runtime.config import load_config
 from mmlight.runtime.inference import build
 from mmlight.tables import FeatureGraph, Node, nas_fpn
@@ -65,6 +66,7 @@ def test_a_released_checkpoint_fits_whole():
         theirs = build(Config.fromfile(Path(mmdet.__file__).parent / '.mim/configs' / RELEASED))
     state = theirs.state_dict()
     assert sum(name.startswith('neck.') for name in state) == 373
+    assert check_fits(ours, dict(state_dict=state), 'theirs') is None  # as `mmlight test` and `predict` ask
     assert ours.load_state_dict(state, assign=True) == ([], [])
 
 
