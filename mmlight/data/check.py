@@ -1,5 +1,6 @@
 """Looks at the data before training: what would fail later, or silently train on nothing, is said in one line."""
 
+import json
 import logging
 import os
 from collections import Counter
@@ -97,6 +98,9 @@ def check_coco(
     if not img_dir.is_dir():
         raise InputError(f'image folder {img_dir}: {"is a file" if img_dir.exists() else "does not exist"}')
     where = f'annotation file {ann_file}'
+    encoding = json.detect_encoding(Path(ann_file).read_bytes()[:4])
+    if encoding != 'utf-8':
+        raise InputError(f'{where}: its encoding is {encoding}, pycocotools reads UTF-8; {FIX}')
     if not data['images']:
         raise InputError(f'{where}: lists no images')
     for key in ('images', 'annotations', 'categories'):

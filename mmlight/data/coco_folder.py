@@ -217,7 +217,9 @@ def cache_folder() -> Path:
 def repaired(split: CocoSplit, folder: Path, classes: Sequence[str] = ()) -> CocoSplit:
     """The split with a repaired annotation file where its own would train, or be judged, wrongly."""
     data = read_coco(split.ann_file)
-    said = Repair(data, f'annotation file {split.ann_file}', split.img_dir, classes).run()
+    encoding = json.detect_encoding(split.ann_file.read_bytes()[:4])
+    said = [] if encoding == 'utf-8' else [f'annotation file {split.ann_file}: is {encoding}, pycocotools reads UTF-8']
+    said += Repair(data, f'annotation file {split.ann_file}', split.img_dir, classes).run()
     return replace(split, ann_file=repaired_file(split.ann_file, data, said, folder)) if said else split
 
 

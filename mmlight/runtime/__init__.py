@@ -2,8 +2,9 @@
 
 from mmlight.runtime.checkpoint import AtomicBackend
 from mmlight.runtime.finite_loss import FiniteLoss
+from mmlight.runtime.last_validation import LastValidation
 from mmlight.runtime.progress import ProgressBar
 from mmlight.runtime.reproducible import SeedByStep
 from mmlight.runtime.unique_names import UniqueNames
 
-__all__ = ['AtomicBackend', 'FiniteLoss', 'ProgressBar', 'SeedByStep', 'UniqueNames']
+__all__ = ['AtomicBackend', 'FiniteLoss', 'LastValidation', 'ProgressBar', 'SeedByStep', 'UniqueNames']

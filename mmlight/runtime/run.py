@@ -93,7 +93,8 @@ def _nameless(cfg: Config) -> Config:
 def add_hooks(cfg: Config) -> None:
     """The hooks and the checkpoint backend of this package, unless the config names them itself."""
     hooks = list(cfg.get('custom_hooks') or [])
-    for kind in ('mmlight.SeedByStep', 'mmlight.ProgressBar', 'mmlight.UniqueNames', 'mmlight.FiniteLoss'):
+    for name in ('SeedByStep', 'ProgressBar', 'UniqueNames', 'FiniteLoss', 'LastValidation'):
+        kind = f'mmlight.{name}'
         if all(hook.get('type') != kind for hook in hooks if isinstance(hook, dict)):
             hooks.append(ConfigDict(type=kind))
     cfg.custom_hooks = hooks

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from mmlight.cli import main
-from mmlight.data.check import check_config_data
+from mmlight.data.check import check_coco, check_config_data
 from mmlight.data.coco_folder import use_coco_folder
 from mmlight.data.masks import use_mask_folder
 from mmlight.data.survey import survey
@@ -112,3 +112,15 @@ def test_bad_input(tmp_path, capsys):
     (root / 'annotations/instances_train.json').write_text(json.dumps(data))
     with pytest.raises(InputError, match='leads out of the folder'):
         survey(root, fix=tmp_path / 'new')
+
+
+@pytest.mark.parametrize('encoding', ['utf-16', 'utf-16-le', 'utf-8-sig', 'utf-32'])
+def test_other_encodings(encoding, tmp_path):
+    root = coco(tmp_path / 'data')
+    for file in root.glob('annotations/*'):
+        file.write_bytes(file.read_text().encode(encoding))
+    cfg = use_coco_folder(load_config('thundernet_snet49_custom-coco'), root, tmp_path / 'run')
+    assert any('pycocotools reads UTF-8' in warning for warning in check_config_data(cfg))
+    json.loads(Path(cfg.val_evaluator.ann_file).read_text(encoding='utf-8'))
+    with pytest.raises(InputError, match=r'instances_train\.json: its encoding is utf'):
+        check_coco(root / 'annotations/instances_train.json', root / 'train')
