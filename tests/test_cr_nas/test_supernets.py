@@ -189,8 +189,8 @@ def test_zero_initialised_residuals():
 @pytest.mark.parametrize(('call', 'message'), [
     (lambda: CRStageSuperResNet(18, choices=((1,), (2, 1), (1,), (1,))), r'choices of stage 2 .* ascending'),
     (lambda: CRStageSuperResNet(18, choices=((1,), (1,))), r'choices must be of 4 stages, got 2'),
-    (lambda: CRStageSuperResNet(18, share='all'), r"share must be 'branch' or 'prefix', got 'all'"),
-    (lambda: CRStageSuperResNet(20), r'depth must be one of 18, 34, 50, 101, 152, got 20'),
+    (lambda: CRStageSuperResNet(18, share='all'), r"share must be one of .'branch', 'prefix'., got 'all'"),
+    (lambda: CRStageSuperResNet(20), r'depth must be one of .18, 34, 50, 101, 152., got 20'),
     (lambda: CRStageSuperResNet(18, with_cp=True), r'with_cp must be False, got True: it recomputes with another path'),
     (lambda: CROpSuperResNet(18, norm_eval=True), r'norm_eval must be False, got True'),
     (lambda: CROpSuperResNet(18, frozen_stages=1), r'frozen_stages must be -1, got 1'),
