@@ -1,6 +1,7 @@
 """Pages: every link leads somewhere, nothing is left to fill in, commands name files that exist."""
 
 import re
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,13 @@ def test_nothing_is_left_to_fill_in(page):
 def test_commands_name_files_that_exist(page):
     named = re.findall(r'\b(?:tools|configs|tests|mmlight|docs)/[\w./-]+\.(?:py|sh)\b', page.read_text())
     assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def test_the_page_of_models_is_written_from_the_data():
+    spec = spec_from_file_location('model_zoo', ROOT / 'docs' / 'model_zoo.py')
+    script = module_from_spec(spec)
+    spec.loader.exec_module(script)
+    assert (ROOT / 'docs' / 'models.md').read_text(encoding='utf-8') == script.page(), 'run python docs/model_zoo.py'
 
 
 def test_what_tests_cite_is_in_the_repository():

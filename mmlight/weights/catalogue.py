@@ -73,13 +73,14 @@ def for_config(name: str) -> Published | None:
 
 
 @cache
-def _reasons() -> list[dict]:
+def unpublished() -> list[dict]:
+    """The rows of ``from_scratch.yml``."""
     return yaml.safe_load(Path(__file__).with_name('from_scratch.yml').read_text(encoding='utf-8'))
 
 
 def from_scratch(name: str) -> str | None:
     """Why the config of this name begins with random weights; None if it does not, or is of another data set."""
-    fits = (row for row in _reasons() if any(fnmatchcase(name, pattern) for pattern in row['configs']))
+    fits = (row for row in unpublished() if any(fnmatchcase(name, pattern) for pattern in row['configs']))
     return next((row['reason'] for row in fits), None)
 
 

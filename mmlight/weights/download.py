@@ -8,6 +8,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
@@ -21,6 +22,8 @@ from mmlight.weights import efficientdet, efficientnet_lite, scr, tensorflow
 from mmlight.weights.catalogue import Published, find
 
 CHUNK = 1 << 18
+PATIENCE = 30
+"""Seconds without an answer or a byte after which a download is given up."""
 
 
 def _effdet(state: dict[str, Tensor], model: str) -> dict[str, Tensor]:
@@ -68,6 +71,8 @@ def get(name: str, source: str | os.PathLike | None = None) -> Path:
         raise InputError(f'weights {name}: cannot be used: {entry.reason}')
     original = cache_dir() / entry.url.rsplit('/', 1)[1]
     if entry.use == 'package' and source is None and not original.is_file():
+        source = _installed(entry)
+    if entry.use == 'package' and source is None and not original.is_file():
         raise InputError(f'weights {name}: {entry.reason}, then `mmlight weights get {name} --from FILE`')
     try:
         original.parent.mkdir(parents=True, exist_ok=True)
@@ -85,6 +90,13 @@ def get(name: str, source: str | os.PathLike | None = None) -> Path:
     return converted
 
 
+def _installed(entry: Published) -> Path | None:
+    """The file in the Python package that it comes in, where that is installed."""
+    package, file = entry.url.split('/')[-2:]
+    found = find_spec(package)
+    return Path(found.origin).parent / 'models' / file if found and found.origin else None
+
+
 def download(entry: Published, target: Path) -> None:
     """Fetch the file to ``target``, which appears only when it is complete and its checksum is right.
 
@@ -97,7 +109,7 @@ def download(entry: Published, target: Path) -> None:
     manual = f'fetch it by other means, then `mmlight weights get {entry.name} --from FILE`'
     try:
         # a new opener each time: the shared one keeps the proxies of its first use
-        with urllib.request.build_opener().open(request, timeout=30) as answer:
+        with urllib.request.build_opener().open(request, timeout=PATIENCE) as answer:
             resumed = answer.status == 206
             total = int(answer.headers.get('Content-Length') or 0) + (have if resumed else 0)
             _receive(answer, part, 'ab' if resumed else 'wb', total, entry.name)
@@ -129,7 +141,7 @@ def _receive(answer: http.client.HTTPResponse, part: Path, mode: str, total: int
         raise InputError(f'weights {name}: {total} bytes, but {part.parent} has room for {free}')
     shown = -1
     with open(part, mode) as file:
-        while chunk := answer.read(CHUNK):
+        while chunk := answer.read1(CHUNK):  # what came before a stall is kept
             file.write(chunk)
             percent = 100 * file.tell() // total if total else -1
             if percent != shown and sys.stderr.isatty():

@@ -1,9 +1,11 @@
 """The catalogue, and downloads from a server on this machine that plays each host."""
 
+import errno
 import hashlib
 import io
 import re
 import threading
+import time
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
@@ -40,6 +42,7 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header('Content-Length', str(len(body)))
         self.end_headers()
         self.wfile.write(body[: state.cut] if state.cut else body)
+        time.sleep(state.stall)
 
     def log_message(self, *_):
         pass
@@ -51,7 +54,9 @@ def host(monkeypatch, tmp_path):
     for name in ('http_proxy', 'HTTP_PROXY', 'https_proxy', 'HTTPS_PROXY', 'no_proxy', 'NO_PROXY'):
         monkeypatch.delenv(name, raising=False)
     server = ThreadingHTTPServer(('127.0.0.1', 0), Handler)
-    server.state = SimpleNamespace(body=BODY, cut=0, paths=[], ranges=[], url=f'http://127.0.0.1:{server.server_port}')
+    server.state = SimpleNamespace(
+        body=BODY, cut=0, stall=0, paths=[], ranges=[], url=f'http://127.0.0.1:{server.server_port}'
+    )
     threading.Thread(target=server.serve_forever, daemon=True).start()
 
     def publish(path='/file.pth', url=None, name='torchvision_resnet18', body=BODY):
@@ -178,9 +183,52 @@ def test_an_init_cfg_names_an_entry(host, torchvision_models):
         net.init_weights()
 
 
-def test_wheel_entries_say_where_the_file_is(host):
+def test_wheel_entries_say_where_the_file_is(host, monkeypatch):
+    monkeypatch.setattr(download, 'find_spec', lambda _: None)
     with pytest.raises(InputError, match='pip install'):
         download.get('efficientnet_lite1')
+
+
+def test_wheel_entries_are_found_where_they_are_installed(host, monkeypatch, tmp_path):
+    (tmp_path / 'models').mkdir()
+    (tmp_path / 'models' / 'file.pth').write_bytes(BODY)
+    monkeypatch.setattr(download, 'find_spec', lambda _: SimpleNamespace(origin=str(tmp_path / '__init__.py')))
+    monkeypatch.setattr(download, '_convert', lambda entry, original, target: target.write_bytes(original.read_bytes()))
+    host.publish(name='efficientnet_lite1')
+    assert download.get('efficientnet_lite1').read_bytes() == BODY
+    assert host.state.paths == []
+
+
+def test_a_stalled_server_is_left_and_what_came_is_kept(host, monkeypatch):
+    monkeypatch.setattr(download, 'PATIENCE', 0.5)
+    host.publish()
+    host.state.cut, host.state.stall = 300_000, 2
+    with pytest.raises(InputError, match='broke off, 300000 bytes are kept'):
+        download.get('torchvision_resnet18')
+    assert [file.name for file in download.cache_dir().iterdir()] == ['file.pth.part']
+
+
+def test_a_disk_that_fills_up_meanwhile(host, monkeypatch):
+    host.publish()
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, 'No space left on device')
+
+    monkeypatch.setattr(download, '_receive', full)
+    with pytest.raises(InputError, match=r'torchvision_resnet18: .*No space left on device'):
+        download.get('torchvision_resnet18')
+    assert not (download.cache_dir() / 'file.pth').exists()
+
+
+def test_a_part_of_another_file_is_never_used(host):
+    host.publish()
+    download.cache_dir().mkdir(parents=True)
+    part = download.cache_dir() / 'file.pth.part'
+    part.write_bytes(b'x' * 1000)
+    with pytest.raises(InputError, match='has SHA-256'):
+        download.get('torchvision_resnet18')
+    assert not part.exists()
+    assert download.get('torchvision_resnet18').read_bytes() == BODY
 
 
 def test_a_file_with_other_names_is_refused(host, tmp_path):
