@@ -280,6 +280,11 @@ class SearchDriver:
         self.sampler.load_state_dict(state['sampler'])
         self.generation = state['generation']
         self.history = read_trials(self.log, self.generation * self.batch_size)
+        if len(self.history) < self.generation * self.batch_size:
+            raise InputError(
+                f'--resume: {self.log.path} has {len(self.history)} trials, the sampler in {checkpoints[-1].name} has '
+                f'learnt from {self.generation * self.batch_size}: lines of the log are missing'
+            )
         for trial in self.history:
             if trial.source == trial.number:
                 self.results.setdefault(trial.key, trial)

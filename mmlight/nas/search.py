@@ -1,6 +1,8 @@
 """A search as its config says."""
 
 import copy
+import hashlib
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -11,13 +13,24 @@ from mmengine.config import Config
 from mmlight.errors import InputError
 from mmlight.nas.backends import make_backend
 from mmlight.nas.driver import Progress, SearchDriver, Trial
+from mmlight.nas.log import TrialLog
 from mmlight.nas.objectives import OBJECTIVES
 from mmlight.nas.samplers import SAMPLERS
 from mmlight.nas.spaces import SPACES
 from mmlight.runtime.config import find_config, load_config
 from mmlight.runtime.progress import make_progress
+from mmlight.runtime.work_dir import locked
 
 SECTIONS = ('space', 'sampler', 'objective')
+PROXY = (
+    'model',
+    'train_dataloader',
+    'val_dataloader',
+    'val_evaluator',
+    'optim_wrapper',
+    'param_scheduler',
+    'train_cfg',
+)
 
 
 def build(kind: str, section: dict, known: dict, *arguments):
@@ -109,9 +122,17 @@ def run(
     work_dir.mkdir(parents=True, exist_ok=True)
     identity = {section: dict(search[section]) for section in SECTIONS}
     identity['objective'].pop('config')  # its path may differ from machine to machine
-    place = make_backend(backend, objective, work_dir, **placement)
+    identity |= _proxy(search.objective, work_dir / 'trials.jsonl')
+    with locked(work_dir):
+        place = make_backend(backend, objective, work_dir, **placement)
+        driver = _driver(space, sampler, place, work_dir, search, identity, watch, on_trial)
+        _keep(cfg, config, work_dir / 'search.py')  # not before the log was compared: another search may lie there
+        return driver.run()
+
+
+def _driver(space, sampler, place, work_dir, search, identity, watch, on_trial) -> SearchDriver:
     try:
-        driver = SearchDriver(
+        return SearchDriver(
             space,
             sampler,
             place,
@@ -127,8 +148,28 @@ def run(
     except BaseException:
         place.close()
         raise
-    _keep(cfg, config, work_dir / 'search.py')  # not before the log was compared: another search may lie there
-    return driver.run()
+
+
+def _proxy(objective: dict, log: Path) -> dict[str, str]:
+    """A digest of each part of the config that trials are trained with: their rewards cannot be compared with those of
+    another. Nothing where the log to go on with is older than these entries."""
+    if log.exists() and not any(key.startswith('proxy.') for key in (TrialLog(log).events or [{'proxy.': ''}])[0]):
+        return {}
+    cfg = load_config(objective.config, objective.get('options'))
+    found = {}
+    for part in PROXY:
+        text = json.dumps(_portable(cfg.get(part)), sort_keys=True, default=str)
+        found[f'proxy.{part}'] = hashlib.sha256(text.encode()).hexdigest()[:12]
+    return found
+
+
+def _portable(value: object) -> object:
+    """The same on every machine: of a path its last part."""
+    if isinstance(value, dict):
+        return {str(key): _portable(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_portable(entry) for entry in value]
+    return Path(value).name if isinstance(value, str) and '/' in value else value
 
 
 def _keep(cfg: Config, config: str | os.PathLike, path: Path) -> None:

@@ -37,7 +37,7 @@ def locked(work_dir: str | os.PathLike) -> Iterator[None]:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # unlike flock's, not inherited by data workers
         except OSError as error:
             if error.errno in (errno.EACCES, errno.EAGAIN):
-                raise InputError(f'--work-dir {work_dir}: another training writes there; choose another') from None
+                raise InputError(f'--work-dir {work_dir}: another process writes there; choose another') from None
             # a file system without locks: as before
         yield
 

@@ -2,6 +2,7 @@
 
 import random
 import runpy
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -242,6 +243,39 @@ def finished(tmp_path_factory) -> Path:
 def test_resume_of_another_search(tmp_path, finished, changes, message):
     with pytest.raises(InputError, match=message):
         search.run(config(tmp_path / 'other.py', **changes), finished, resume=True)
+
+
+def test_resume_with_another_proxy(tmp_path, finished):
+    """Another width or schedule of the networks that are trained gives rewards that cannot be compared."""
+    for lines, part in (
+        ('model = dict(test_cfg=dict(nms_pre=500))', 'model'),
+        ('train_cfg = dict(max_epochs=9)', 'train_cfg'),
+        ('train_dataloader = dict(batch_size=3)', 'train_dataloader'),
+    ):
+        path = config(tmp_path / 'other.py', trials=2, batch_size=2)
+        path.write_text(path.read_text() + lines)
+        with pytest.raises(InputError, match=rf'has proxy\.{part} .*resume with the same, or use another folder'):
+            search.run(path, finished, resume=True)
+
+
+def test_a_second_driver_is_refused(finished, tmp_path):
+    held = 'import sys, time; from mmlight.runtime.work_dir import locked\n'
+    held += "with locked(sys.argv[1]): print('held', flush=True); time.sleep(60)"
+    with subprocess.Popen([sys.executable, '-c', held, str(finished)], stdout=subprocess.PIPE) as other:
+        try:
+            assert other.stdout.readline() == b'held\n'
+            with pytest.raises(InputError, match='another process writes there'):
+                search.run(config(tmp_path / 'macs.py', trials=2, batch_size=2), finished, resume=True)
+        finally:
+            other.kill()
+
+
+def test_a_shortened_log_is_refused(finished, tmp_path):
+    shutil.copytree(finished, tmp_path / 'run')
+    log = tmp_path / 'run' / 'trials.jsonl'
+    log.write_text(''.join(log.read_text().splitlines(keepends=True)[:2]))
+    with pytest.raises(InputError, match=r'trials\.jsonl has 1 trials, the sampler in .* has learnt from 2'):
+        search.run(config(tmp_path / 'macs.py', trials=2, batch_size=2), tmp_path / 'run', resume=True)
 
 
 def test_the_proxy_is_kept(finished):

@@ -19,7 +19,7 @@ def test_a_folder_is_locked_until_its_holder_ends(tmp_path):
         [sys.executable, '-c', code + ' sys.stdin.read()'], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
     assert holder.stdout.readline() == b'1\n'
-    with pytest.raises(InputError, match='another training'), locked(tmp_path):
+    with pytest.raises(InputError, match='another process'), locked(tmp_path):
         pass
     holder.kill()
     holder.wait()
