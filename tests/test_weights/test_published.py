@@ -17,6 +17,7 @@ from mmlight.registry import MODELS
 from mmlight.runtime.config import load_config
 from mmlight.runtime.model import dataset_meta
 from mmlight.weights.download import cache_dir
+from mmlight.weights.efficientdet import select_classes
 from mmlight.weights.efficientnet_lite import convert
 
 BACKBONES = (
@@ -43,6 +44,34 @@ def test_a_file_of_another_layout_is_refused(cfg, tmp_path):
     net = MODELS.build({**cfg, 'init_cfg': dict(type='Pretrained', checkpoint=str(tmp_path / 'x.pth'))})
     with pytest.raises(InputError, match=r'trunk\.0\.weight'):
         net.init_weights()
+
+
+# Both ends of every run of used numbers in mscoco_label_map.pbtxt (TensorFlow's Object Detection), as COCO has them
+LABEL_MAP = {
+    1: 'person', 11: 'fire hydrant', 13: 'stop sign', 25: 'giraffe', 27: 'backpack', 28: 'umbrella', 31: 'handbag',
+    44: 'bottle', 46: 'wine glass', 65: 'bed', 67: 'dining table', 70: 'toilet', 72: 'tv', 82: 'refrigerator',
+    84: 'book', 90: 'toothbrush',
+}  # fmt: skip
+
+
+def test_ninety_outputs_become_the_eighty_classes_by_name():
+    classes = dataset_meta(load_config('efficientdet_d0_8xb16-crop512-300e_coco'))['classes']
+    rows = select_classes(torch.arange(9 * 90), 80).view(9, 80) % 90 + 1  # the label map's numbers
+    for number, name in LABEL_MAP.items():
+        assert (rows[:, classes.index(name)] == number).all(), name
+
+
+def test_classes_of_voc_and_cityscapes_are_in_their_publishers_order():
+    voc = dataset_meta(load_config('rfcn_r101_8xb1-30k_voc0712'))['classes']
+    assert len(voc) == 20
+    # the development kit's order is that of the alphabet
+    assert list(voc) == sorted(voc)
+    cityscapes = dataset_meta(load_config('bisenet_r18_4xb4-160k_cityscapes-1024x1024'))['classes']
+    # trainId 0 to 18 of cityscapesScripts' labels.py
+    assert cityscapes == (
+        'road', 'sidewalk', 'building', 'wall', 'fence', 'pole', 'traffic light', 'traffic sign', 'vegetation',
+        'terrain', 'sky', 'person', 'rider', 'car', 'truck', 'bus', 'train', 'motorcycle', 'bicycle',
+    )  # fmt: skip
 
 
 def test_class_names_of_a_data_set_in_the_scope_of_the_config():
