@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import mmlight
 from mmlight.arguments import Options, Parser
+from mmlight.checks import positive_int
 from mmlight.errors import InputError
 
 if TYPE_CHECKING:
@@ -92,12 +93,21 @@ def _list_arguments(sub: argparse.ArgumentParser) -> None:
 
 def _predict_arguments(sub: argparse.ArgumentParser) -> None:
     _add_config(sub)
-    sub.add_argument('images', nargs='+', metavar='IMAGE', help='image file, folder or pattern')
+    sub.add_argument(
+        'images',
+        nargs='+',
+        metavar='IMAGE',
+        help="image or video: file, folder, pattern, address, number of a webcam, or '-' for a list on standard input",
+    )
     sub.add_argument(
         '--weights', help="checkpoint, name of published weights, or 'initial' (default: published, if there are some)"
     )
     sub.add_argument('--out', help='folder for pictures and predictions.json (default predictions/<config>)')
     sub.add_argument('--score-thr', type=float, default=0.3, help='leave out detections below it (default 0.3)')
+    sub.add_argument(
+        '--batch-size', type=int, metavar='N', help="images at a time (default: the config's test_dataloader)"
+    )
+    sub.add_argument('--format', nargs='+', default=(), metavar='NAME', help='write also: coco, csv, yolo, masks')
     _add_device(sub)
 
 
@@ -207,15 +217,24 @@ def _list(args: argparse.Namespace) -> None:
 def _predict(args: argparse.Namespace) -> int:
     from mmlight.runtime.predict import predict
 
+    options = dict(args.cfg_options or {})
+    if args.batch_size is not None:
+        positive_int('predict', **{'--batch-size': args.batch_size})
+        options['test_dataloader.batch_size'] = args.batch_size
     result = predict(
-        args.config, args.images, args.weights, args.out, args.score_thr, args.device, cfg_options=args.cfg_options
+        args.config, args.images, args.weights, args.out, args.score_thr, args.device, options, tuple(args.format)
     )
     for _, reason in result.failed:
         print(f'error: {reason}', file=sys.stderr)
-    print(f'{len(result.pictures)} pictures in {result.json.parent / "pictures"}, results in {result.json}')
+    made = f'{len(result.pictures)} pictures in {result.json.parent / "pictures"}'
+    if result.videos:
+        made = f'{made if result.pictures else ""}, {len(result.videos)} videos in {result.videos[0].parent}'.strip(
+            ', '
+        )
+    print(f'{made}, results in {result.json}')
     if result.failed:
         print(f'{len(result.failed)} images could not be read', file=sys.stderr)
-    return 2 if not result.pictures else 1 if result.failed else 0
+    return 2 if not result.content['images'] else 1 if result.failed else 0
 
 
 def _train(args: argparse.Namespace) -> None:

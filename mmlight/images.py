@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from types import ModuleType
 
 from mmlight.errors import InputError
@@ -44,6 +45,19 @@ def _first_scan(data: bytes) -> int:
     return len(data)
 
 
+def _bomb(data: bytes) -> str | None:
+    """What Pillow says of an image whose few bytes would become gigabytes of pixels, by its header alone, or None."""
+    from PIL import Image
+
+    try:
+        with Image.open(BytesIO(data)):
+            return None
+    except Image.DecompressionBombError as error:
+        return ' '.join(str(error).split())
+    except Exception:  # the decoder tells what it cannot read
+        return None
+
+
 def read(path: str, backend_args: dict | None = None) -> bytes:
     """The bytes of an image file, from wherever mmengine reads.
 
@@ -56,7 +70,7 @@ def read(path: str, backend_args: dict | None = None) -> bytes:
         data = fileio.get(path, backend_args=backend_args)
     except OSError as error:
         raise InputError(f'image {path}: {error.strerror or error}') from error
-    fault = damage(data)
+    fault = damage(data) or _bomb(data)
     if fault:
         raise InputError(f'image {path}: {fault}')
     return data

@@ -155,7 +155,7 @@ def real_images(cfg: Config, number: int = 3) -> list[np.ndarray]:
     """Images of the config's test data, or drawn street scenes where that is not on this machine."""
     from mmlight.data.scene import compose
     from mmlight.runtime.config import innermost
-    from mmlight.runtime.predict import find_images
+    from mmlight.runtime.sources import find_images
 
     dataset = innermost((cfg.get('test_dataloader') or {}).get('dataset') or {})
     folders = dataset.get('data_prefix') or {}

@@ -23,7 +23,8 @@ from mmlight.measure.training_log import TrainingLog, read_log
 from mmlight.runtime.checkpoint import latest_checkpoint
 from mmlight.runtime.config import load_config
 from mmlight.runtime.inference import evaluated_shape
-from mmlight.runtime.predict import find_images, predict
+from mmlight.runtime.predict import predict
+from mmlight.runtime.sources import find_images
 from mmlight.weights.catalogue import for_config
 
 METRICS = {'detection': ('box AP', 'bbox_mAP'), 'segmentation': ('mIoU', 'mIoU')}
@@ -171,7 +172,7 @@ def make_report(
         if files and weights:
             found = predict(entry.config, files, weights, out / 'predictions' / entry.row.name, device=plan.device)
             unread = {file for file, _ in found.failed}
-            kept = [file for file in files if file not in unread]
+            kept = [file for file in files if str(file) not in unread]
             entry.pictures = dict(zip(kept, found.pictures, strict=True))
     on = environment(plan.device)
     (out / 'report.md').write_text(markdown(entries, on) + '\n', encoding='utf-8')

@@ -17,6 +17,9 @@ from torch import nn
 from mmlight.errors import InputError
 from mmlight.runtime.config import explain, innermost, load_config
 
+MOST_PIXELS = 2**24
+"""Of an image that enters a network: a segmentor needs some 190 bytes a pixel at a time, which makes 3.2 GB."""
+
 
 def network_and_shape(
     model: str | Path | Config | nn.Module, shape: Sequence[int] | None = None, options: dict | None = None
@@ -28,6 +31,7 @@ def network_and_shape(
         model = load_config(model, options)
     if shape is None:
         shape = evaluated_shape(model)
+    check_size(shape, 'shape')
     return model if isinstance(model, nn.Module) else build(model), shape
 
 
@@ -56,6 +60,13 @@ def checked_shape(shape: Sequence[int]) -> tuple[int, int]:
     if len(sides) not in (1, 2) or any(type(side) is not int or side < 1 for side in sides):
         raise InputError(f'shape: {shape!r}; must be two positive integers, height and width')
     return sides[0], sides[-1]
+
+
+def check_size(shape: Sequence[int], where: str, most: int = MOST_PIXELS) -> None:
+    """Raise an ``InputError`` for a (height, width) whose maps would fill the memory, before they do."""
+    height, width = shape
+    if height * width > most:
+        raise InputError(f'{where}: {height} x {width} pixels; allowed are {most} in all, for the memory')
 
 
 def evaluated_shape(config: Config | nn.Module) -> tuple[int, int]:

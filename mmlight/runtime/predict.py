@@ -1,9 +1,9 @@
-"""Prediction on image files: drawn pictures and one JSON file, for detectors and segmentors alike."""
+"""Prediction on images and videos: drawn pictures and one JSON file, for detectors and segmentors alike."""
 
-import glob
 import json
 import os
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,22 +11,27 @@ import cv2
 import matplotlib
 import numpy as np
 import torch
-from mmcv.transforms import Compose
+from mmcv.transforms import Compose, LoadImageFromFile
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import VISUALIZERS
+from mmengine.structures import BaseDataElement, PixelData
 from mmengine.visualization import Visualizer
+from torch import nn
 
-from mmlight.data import LoadImage
 from mmlight.errors import InputError
 from mmlight.runtime.config import innermost, load_config, one_line
 from mmlight.runtime.device import use_device
+from mmlight.runtime.exports import check_formats, export, files_of
+from mmlight.runtime.inference import check_size
 from mmlight.runtime.model import build_model, published_weights
 from mmlight.runtime.progress import track
+from mmlight.runtime.sources import LONGEST_NAME, Frame, find_sources, frames, length
 from mmlight.weights.catalogue import for_config
 
-LONGEST_NAME = 255  # bytes, on every usual file system
-IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.ppm')
+LARGEST_PHOTO = 24_000_000  # pixels that enter a network, or that masks are made for: up to 7 GB
+LARGEST_PICTURE = 2**24  # pixels of what is drawn: matplotlib takes 140 bytes for each
+READ_ERRORS = (InputError, OSError, ValueError, AttributeError, TypeError, MemoryError, cv2.error)
 
 
 @dataclass
@@ -36,14 +41,25 @@ class Prediction:
     Attributes:
         json: path of the JSON file.
         pictures: paths of the drawn pictures, one per image that could be read.
-        failed: (image, reason) of those that could not.
+        videos: paths of the drawn videos, one per video of which a frame could be read.
+        failed: (image or video, reason) of those that could not.
         content: what is in the JSON file.
     """
 
     json: Path
     pictures: list[Path] = field(default_factory=list)
-    failed: list[tuple[Path, str]] = field(default_factory=list)
+    videos: list[Path] = field(default_factory=list)
+    failed: list[tuple[str, str]] = field(default_factory=list)
     content: dict = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Output:
+    """Where predictions go, and which."""
+
+    folder: Path
+    score_thr: float
+    formats: tuple[str, ...]
 
 
 def predict(
@@ -54,24 +70,30 @@ def predict(
     score_thr: float = 0.3,
     device: str | None = None,
     cfg_options: dict | None = None,
+    formats: Sequence[str] = (),
 ) -> Prediction:
-    """Run a model on image files, draw what it finds, and write it as JSON.
+    """Run a model on images and videos, draw what it finds, and write it as JSON.
 
     Below ``out`` (default ``predictions/<config name>``): ``pictures/*`` with boxes, masks or label overlays,
     ``labels/*.png`` (segmentation: class index per pixel, in the image's size), and ``predictions.json`` with, per
     image, ``file``, ``width``, ``height``, ``picture`` and either ``detections`` (in COCO's result format: ``bbox`` as
     x, y, width, height in pixels, ``score``, ``category_id`` = class index, ``category``, and for masks
-    ``segmentation`` as RLE) or ``labels`` and ``share`` (class name -> share of the pixels).
+    ``segmentation`` as RLE) or ``labels`` and ``share`` (class name -> share of the pixels). A video's frames are
+    drawn into ``videos/*.mp4``; each has an entry, with ``video`` and ``frame`` (from 0) instead of ``picture``.
+    Images are put in batches of ``test_dataloader.batch_size`` where they have one size behind the test pipeline, so
+    that predictions do not depend on it.
 
     Args:
         config: path, name of a shipped config, or a loaded config.
-        images: files, folders (all images directly in them) and patterns.
+        images: files, folders, patterns, addresses, webcams: as :func:`mmlight.runtime.sources.find_sources`.
         weights: checkpoint, or a name in the catalogue of published weights; by default the published ones for this
             config. Where there are none, and with ``'initial'``, the model has its initial weights, with a warning.
         out: the folder.
         score_thr: detections below this score are neither drawn nor written.
         device: ``cpu``, ``cuda`` or ``cuda:N``; by default a GPU if there is one.
         cfg_options: dotted key -> value, merged into the config.
+        formats: further files to write, of ``coco``, ``csv``, ``yolo`` and ``masks``:
+            :func:`mmlight.runtime.exports.export`.
 
     Raises:
         InputError: config, weights or arguments cannot work, or there is no image to read.
@@ -79,7 +101,8 @@ def predict(
     if not 0 <= score_thr <= 1:
         raise InputError(f'--score-thr {score_thr}: allowed is 0 to 1')
     cfg = config if isinstance(config, Config) else load_config(config, cfg_options)
-    files = find_images([images] if isinstance(images, (str, os.PathLike)) else images)
+    check_formats(tuple(formats), cfg)
+    sources = find_sources([images] if isinstance(images, (str, os.PathLike)) else images)
     if weights is None and for_config(Path(cfg.filename or '').name.removesuffix('.py')):
         weights = 'published'
     weights = published_weights(cfg, None if weights == 'initial' else weights)
@@ -93,80 +116,196 @@ def predict(
         raise InputError(f'--out {folder}: cannot be created ({error.strerror})') from error
     with use_device(device):
         model, meta = build_model(cfg, weights)
-        return _predict_files(cfg, model, meta, files, folder, score_thr, weights)
+        return _predict_files(cfg, model, meta, sources, _Output(folder, score_thr, tuple(formats)), weights)
 
 
-def find_images(patterns: Sequence[str | os.PathLike]) -> list[Path]:
-    """The image files that ``patterns`` (files, folders with all below them, globs) mean, in order, each once.
-
-    Raises:
-        InputError: a pattern matches nothing.
-    """
-    files: list[Path] = []
-    for pattern in patterns:
-        path = Path(pattern)
-        if len(os.fsencode(path.name)) > LONGEST_NAME:
-            raise InputError(f'image {path.name[:40]}…: no file has a name of {len(path.name)} characters')
-        if path.is_dir():
-            found = sorted(p for p in path.rglob('*') if p.suffix.lower() in IMAGE_SUFFIXES)
-            if not found:
-                raise InputError(f'image folder {path}: holds no image ({", ".join(IMAGE_SUFFIXES)})')
-        elif path.exists():
-            found = [path]
-        else:
-            found = sorted(Path(p) for p in glob.glob(str(pattern), recursive=True) if Path(p).is_file())
-            if not found:
-                raise InputError(f'image {pattern}: no such file, folder or pattern')
-        files += found
-    if not files:
-        raise InputError('no image given')
-    return list(dict.fromkeys(files))
-
-
-def _predict_files(cfg, model, meta, files, folder, score_thr, weights) -> Prediction:
-    result, entries = Prediction(folder / 'predictions.json'), []
+def _predict_files(cfg, model, meta, sources, output, weights) -> Prediction:
+    result, entries = Prediction(output.folder / 'predictions.json'), []
     try:
-        _fill(result, entries, cfg, model, meta, files, folder, score_thr)
+        with tempfile.TemporaryDirectory(prefix='mmlight-predict-') as temporary:
+            _fill(result, entries, _Network(cfg, model), _Drawer(cfg, meta, output), _items(sources, temporary))
     finally:  # an interruption keeps what is there
         _write(result, cfg, meta, weights, entries)
+        export(output.formats, result.content, output.folder, cfg)
     return result
 
 
-def _fill(result, entries, cfg, model, meta, files, folder, score_thr) -> None:
-    if not (cfg.get('test_dataloader') or {}).get('dataset') or not cfg.get('visualizer'):
-        raise InputError(f'config {cfg.filename}: `predict` needs its test_dataloader.dataset and visualizer')
-    dataset = innermost(cfg.test_dataloader.dataset)
-    pipeline = Compose([t for t in dataset.pipeline if 'LoadAnnotations' not in str(t['type'])])
-    read = LoadImage()  # notices damaged files, which decoders pass with a grey remainder
-    visualizer = _visualizer(cfg, meta)
-    names = Names()
-    for number, file in enumerate(track(files, 'predict', len(files))):
-        try:
-            image = read({'img_path': str(file)})['img'][..., ::-1]
-            data = pipeline({'img_path': str(file), 'img_id': number, 'reduce_zero_label': False, 'seg_fields': []})
-        except (InputError, OSError, ValueError, AttributeError) as error:
-            result.failed.append((file, one_line(error)))
+def _items(sources: list[str], temporary: str) -> Iterator[Frame | tuple[str, str]]:
+    """Each frame of each source; (source, reason) for a source that cannot be read."""
+    lengths = [length(source) for source in sources]
+    total = None if None in lengths else sum(lengths)
+
+    def read() -> Iterator[Frame | tuple[str, str]]:
+        for source in sources:
+            try:
+                yield from frames(source, temporary)
+            except READ_ERRORS as error:
+                yield source, one_line(error)
+
+    return track(read(), 'predict', total)
+
+
+def _fill(result, entries, network, drawer, items) -> None:
+    for frame, sample in network.run(items):
+        if isinstance(sample, str):
+            result.failed.append((frame if isinstance(frame, str) else frame.source, sample))
             continue
-        with torch.no_grad():
-            sample = model.test_step(pseudo_collate([data]))[0].cpu()
-        name = names.free(file)
-        picture = folder / 'pictures' / name
-        entry = {'file': str(file), 'width': image.shape[1], 'height': image.shape[0], 'picture': f'pictures/{name}'}
+        entries.append(drawer.draw(frame, sample, result))
+    drawer.close()
+
+
+class _Network:
+    """Runs frames through the test pipeline and the model; images that have one size there go in batches."""
+
+    def __init__(self, cfg: Config, model: nn.Module) -> None:
+        if not (cfg.get('test_dataloader') or {}).get('dataset') or not cfg.get('visualizer'):
+            raise InputError(f'config {cfg.filename}: `predict` needs its test_dataloader.dataset and visualizer')
+        dataset = innermost(cfg.test_dataloader.dataset)
+        self.pipeline = Compose([t for t in dataset.pipeline if 'LoadAnnotations' not in str(t['type'])])
+        self.size = cfg.test_dataloader.get('batch_size') or 1
+        self.model, self.count = model, 0
+
+    def run(self, items: Iterable[Frame | tuple[str, str]]) -> Iterator[tuple[Frame | str, BaseDataElement | str]]:
+        """(frame, what the model says) in the frames' order; (source or frame, reason) of what failed."""
+        batch: list[tuple[Frame, dict]] = []
+        for item in items:
+            if isinstance(item, tuple):
+                yield item
+                continue
+            try:
+                data = self._prepare(item)
+            except READ_ERRORS as error:
+                yield item, one_line(error)
+                continue
+            if batch and (len(batch) == self.size or batch[0][1]['inputs'].shape != data['inputs'].shape):
+                yield from self._predict(batch)
+                batch = []
+            batch.append((item, data))
+        yield from self._predict(batch)
+
+    def _prepare(self, frame: Frame) -> dict:
+        path = str(frame.path or frame.source)
+        data = {'img_path': path, 'img_id': self.count, 'reduce_zero_label': False, 'seg_fields': []}
+        self.count += 1
+        for step in self.pipeline.transforms:
+            if frame.path is None and isinstance(step, LoadImageFromFile):
+                image = frame.image.astype(np.float32) if step.to_float32 else frame.image
+                data.update(img=image, img_shape=image.shape[:2], ori_shape=image.shape[:2])
+            else:
+                data = step(data)
+        masks = getattr(self.model, 'with_mask', False)
+        for shape in (data['inputs'].shape[-2:], *([frame.image.shape[:2]] if masks else [])):
+            check_size(shape, f'image {frame.source}', LARGEST_PHOTO)
+        return data
+
+    def _predict(self, batch: list[tuple[Frame, dict]]) -> Iterator[tuple[Frame, BaseDataElement | str]]:
+        if not batch:
+            return
+        try:
+            with torch.no_grad():
+                samples = self.model.test_step(pseudo_collate([data for _, data in batch]))
+        except (RuntimeError, ValueError) as error:  # a size that the network cannot take, or no memory for it
+            if len(batch) > 1:
+                for one in batch:
+                    yield from self._predict([one])
+                return
+            frame, data = batch[0]
+            size = ' x '.join(map(str, data['inputs'].shape[-2:]))
+            yield frame, f'image {frame.source}: the network cannot run on its {size} pixels ({one_line(error)})'
+            return
+        for (frame, _), sample in zip(batch, samples, strict=True):
+            yield frame, sample.cpu()
+
+
+class _Drawer:
+    """Writes pictures, output videos and label images, and makes the entries of the JSON file."""
+
+    def __init__(self, cfg: Config, meta: dict, output: _Output) -> None:
+        self.output, self.classes = output, meta.get('classes')
+        self.visualizer = _visualizer(cfg, meta)
+        self.visualizer.add_image = self._keep
+        self.names, self.drawn = Names(), None
+        self.source, self.video, self.writer = None, '', None
+
+    def _keep(self, name: str, image: np.ndarray, *args, **kwargs) -> None:
+        self.drawn = image
+
+    def draw(self, frame: Frame, sample: BaseDataElement, result: Prediction) -> dict:
+        """Writes what belongs to one frame; its entry."""
+        folder, (height, width) = self.output.folder, frame.image.shape[:2]
+        entry = {'file': frame.source, 'width': width, 'height': height}
         threshold = {}
         if 'pred_instances' in sample:
-            entry['detections'] = detections(sample.pred_instances, meta.get('classes'), score_thr)
-            threshold = {'pred_score_thr': score_thr}
+            entry['detections'] = detections(sample.pred_instances, self.classes, self.output.score_thr)
+            threshold = {'pred_score_thr': self.output.score_thr}
+        image, shown = _drawable(frame.image, sample)
+        self.visualizer.add_datasample(
+            frame.name, image[..., ::-1], data_sample=shown, draw_gt=False, show=False, **threshold
+        )
+        picture = np.ascontiguousarray(self.drawn[..., ::-1])
+        if frame.number is None:
+            entry['picture'] = f'pictures/{self.names.free(Path(frame.name))}'
+            _write_image(folder / entry['picture'], picture)
+            result.pictures.append(folder / entry['picture'])
+        else:
+            self._add_to_video(frame, picture, result)
+            entry.update(frame=frame.number, video=self.video)
         if 'pred_sem_seg' in sample:
             labels = sample.pred_sem_seg.data.squeeze(0).numpy()
-            (folder / 'labels').mkdir(exist_ok=True)
-            entry['labels'] = f'labels/{Path(name).stem}.png'
-            cv2.imwrite(str(folder / entry['labels']), labels.astype(np.uint8 if labels.max() < 256 else np.uint16))
-            entry['share'] = shares(labels, meta.get('classes'))
-        visualizer.add_datasample(
-            name, image, data_sample=sample, draw_gt=False, show=False, out_file=str(picture), **threshold
-        )
-        result.pictures.append(picture)
-        entries.append(entry)
+            entry['labels'] = f'labels/{files_of(entry)}.png'
+            _write_image(folder / entry['labels'], labels.astype(np.uint8 if labels.max() < 256 else np.uint16))
+            entry['share'] = shares(labels, self.classes)
+        return entry
+
+    def _add_to_video(self, frame: Frame, picture: np.ndarray, result: Prediction) -> None:
+        if frame.source != self.source:
+            self.close()
+            self.source = frame.source
+            self.video = f'videos/{Path(self.names.free(Path(frame.name))).stem}.mp4'
+            file = self.output.folder / self.video
+            file.parent.mkdir(exist_ok=True)
+            size = picture.shape[1::-1]
+            self.writer = cv2.VideoWriter(str(file), cv2.VideoWriter_fourcc(*'mp4v'), frame.rate, size)
+            if not self.writer.isOpened():
+                raise InputError(f'video {file}: cannot be written')
+            result.videos.append(file)
+        self.writer.write(picture)
+
+    def close(self) -> None:
+        """Ends the output video."""
+        if self.writer is not None:
+            self.writer.release()
+            self.writer = None
+
+
+def _drawable(image: np.ndarray, sample: BaseDataElement) -> tuple[np.ndarray, BaseDataElement]:
+    """Image and predictions, made smaller where drawing them would take gigabytes."""
+    height, width = image.shape[:2]
+    scale = (LARGEST_PICTURE / (height * width)) ** 0.5
+    if scale >= 1:
+        return image, sample
+    image, sample = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), sample.clone()
+    size = image.shape[:2]
+    if 'pred_instances' in sample:
+        sample.pred_instances = instances = sample.pred_instances.clone()
+        instances.bboxes = instances.bboxes * scale
+        if 'masks' in instances:
+            instances.masks = _smaller(instances.masks, size)
+    if 'pred_sem_seg' in sample:
+        sample.pred_sem_seg = PixelData(data=_smaller(sample.pred_sem_seg.data, size))
+    return image, sample
+
+
+def _smaller(maps: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """(N, H, W) -> (N, *size), the nearest pixel of each."""
+    rows, columns = (torch.arange(to) * side // to for to, side in zip(size, maps.shape[-2:], strict=True))
+    return maps[:, rows][:, :, columns]
+
+
+def _write_image(path: Path, image: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not cv2.imwrite(str(path), image):
+        raise InputError(f'image {path}: cannot be written')
 
 
 def _write(result: Prediction, cfg: Config, meta: dict, weights: str | os.PathLike | None, entries: list[dict]) -> None:
@@ -175,7 +314,7 @@ def _write(result: Prediction, cfg: Config, meta: dict, weights: str | os.PathLi
         'weights': None if weights is None else str(weights),
         'classes': list(meta.get('classes') or []),
         'images': entries,
-        'failed': [{'file': str(file), 'reason': reason} for file, reason in result.failed],
+        'failed': [{'file': file, 'reason': reason} for file, reason in result.failed],
     }
     part = result.json.with_suffix('.part')
     part.write_text(json.dumps(result.content, indent=1) + '\n', encoding='utf-8')
@@ -231,13 +370,16 @@ class Names:
     """File names for pictures: images of one name from several folders get a number."""
 
     def __init__(self) -> None:
-        self.taken: set[str] = set()
+        self.taken: dict[str, int] = {}
 
     def free(self, file: Path) -> str:
+        """The file's name, with a number where its stem was given before."""
         suffix = file.suffix if file.suffix.lower() in ('.jpg', '.jpeg', '.png') else '.png'
-        stem, number = file.stem, 0
+        first = os.fsencode(file.stem)[: LONGEST_NAME - 25].decode(errors='ignore')  # a number and a suffix follow
+        stem, number = first, self.taken.get(first, 0)
         while stem in self.taken:
             number += 1
-            stem = f'{file.stem}_{number}'
-        self.taken.add(stem)
+            stem = f'{first}_{number}'
+        self.taken[first] = number
+        self.taken.setdefault(stem, 0)
         return stem + suffix

@@ -29,7 +29,7 @@ def make_progress(force: bool = False) -> Progress | None:
     )
 
 
-def track(items: Iterable, description: str, total: int) -> Iterator:
+def track(items: Iterable, description: str, total: int | None) -> Iterator:
     """Go through ``items`` under a progress bar."""
     progress = make_progress()
     if progress is None:

@@ -22,7 +22,7 @@ from mmlight.deploy.export import OPSETS, export
 from mmlight.deploy.quantization import IMAGES, calibration_images, quantize
 from mmlight.deploy.verification import real_images, verify
 from mmlight.runtime.config import load_config
-from mmlight.runtime.predict import find_images
+from mmlight.runtime.sources import find_images
 from mmlight.deploy.onnx_model import exported
 from mmlight.runtime.run import RunOptions
 from mmlight.runtime.test import evaluate
