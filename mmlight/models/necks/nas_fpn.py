@@ -37,7 +37,7 @@ def _rename_mmdet(neck: nn.Module, state_dict: dict[str, Tensor], prefix: str, *
     if other := {norm.eps for norm in neck.modules() if isinstance(norm, nn.BatchNorm2d)} - {1e-5}:
         raise InputError(
             "NASFPN: the weights are of mmdet's NASFPN, whose norms have eps=1e-05, the network's "
-            f"{other.pop()}: write norm_cfg=dict(type='BN')"
+            f"{other.pop()}: write norm_cfg=dict(type='BN') here and in the head"
         )
     for name in [name for name in state_dict if name.startswith(prefix)]:
         state_dict[prefix + own_name(name[len(prefix) :])] = state_dict.pop(name)
