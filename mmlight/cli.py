@@ -162,6 +162,22 @@ def _check_arguments(sub: argparse.ArgumentParser) -> None:
     sub.add_argument('--fix', metavar='DIR', help='write a corrected copy to this new folder')
 
 
+def _search_arguments(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument('config', metavar='CONFIG', help='path or name of a config with a `search` section')
+    sub.add_argument('--work-dir', help='default work_dirs/<config name>')
+    sub.add_argument('--resume', action='store_true', help='go on with the search in the work dir')
+    sub.add_argument('--trials', type=int, metavar='N', help="networks to evaluate, instead of the config's")
+    sub.add_argument('--backend', default='local', choices=['inline', 'local', 'ray'])
+    sub.add_argument('--workers', type=int, help='trials at once (default 1; on a Ray cluster all it has room for)')
+    sub.add_argument('--devices', type=int, nargs='*', default=[], help='GPUs that local workers share out')
+    sub.add_argument('--gpus', type=float, default=0, help='that a trial occupies on a Ray cluster (default 0)')
+    sub.add_argument('--address', help='of a running Ray cluster; default: one on this machine')
+
+
+def _config_arguments(sub: argparse.ArgumentParser) -> None:
+    _add_config(sub)
+
+
 def _sample_arguments(sub: argparse.ArgumentParser) -> None:
     sub.add_argument('--out', metavar='DIR', required=True, help='folder to create')
     sub.add_argument('--seed', type=int, default=0, help='default 0')
@@ -291,6 +307,43 @@ def _check(args: argparse.Namespace) -> None:
     print(survey(args.folder, args.out, args.fix))
 
 
+def _search(args: argparse.Namespace) -> int:
+    from pathlib import Path
+
+    from mmlight.nas.search import Display, run
+
+    work_dir = Path(args.work_dir or Path('work_dirs') / Path(args.config).stem)
+    placement = dict(workers=args.workers, devices=tuple(args.devices), address=args.address, gpus=args.gpus)
+    command = f'mmlight search {args.config} --work-dir {work_dir} --resume'
+    with Display() as display:
+        try:
+            trials = run(
+                args.config,
+                work_dir,
+                args.resume,
+                args.backend,
+                display.watch,
+                display.on_trial,
+                args.trials,
+                **placement,
+            )
+        except KeyboardInterrupt:
+            print(f'interrupted; what was evaluated is kept, `{command}` goes on', file=sys.stderr)
+            return 130
+    best = max((trial for trial in trials if trial.source is not None), key=lambda trial: trial.reward, default=None)
+    if best is None:
+        print('no trial was evaluated', file=sys.stderr)
+        return 1
+    print(f'best: trial {best.source}, reward {best.reward:.4f}; export it: python tools/export_arch.py {work_dir}')
+    return 0
+
+
+def _config(args: argparse.Namespace) -> None:
+    from mmlight.runtime.config import load_config
+
+    print(load_config(args.config, args.cfg_options, needs_model=False).pretty_text)
+
+
 def _sample(args: argparse.Namespace) -> None:
     from mmlight.data import sample
 
@@ -306,6 +359,8 @@ COMMANDS: dict[str, tuple[Callable, Callable, str]] = {
     'flops': (_flops, _flops_arguments, 'Count parameters and multiply-adds.'),
     'weights': (_weights, _weights_arguments, 'Show or fetch the weights that others have published.'),
     'check': (_check, _check_arguments, 'Say what a folder of data holds, and what is wrong with it.'),
+    'search': (_search, _search_arguments, 'Search an architecture.'),
+    'config': (_config, _config_arguments, 'Print a config as one self-contained file.'),
     'sample': (_sample, _sample_arguments, 'Draw the built-in sample data set.'),
 }
 """Name -> what runs, what adds the arguments, the line of help."""

@@ -15,6 +15,7 @@ from mmengine.registry import MODELS, init_default_scope
 from tiny_project import environment, project
 
 from mmlight.cli import main
+from mmlight.runtime.config import load_config
 
 TRAIN = ['train', '{det}', '--work-dir', '{tmp}/work']
 OPTION = [*TRAIN, '--cfg-options']
@@ -228,3 +229,14 @@ def test_sample_list_flops_doctor(files, tmp_path, capsys):
     assert 'backbone' in capsys.readouterr().out
     assert main(['doctor']) == 0
     assert 'mmengine' in capsys.readouterr().out
+
+
+def test_a_printed_config_is_a_config(tmp_path, monkeypatch, capsys):
+    """In another folder, with nothing beside it."""
+    assert main(['config', 'bisenet_r18_4xb4-160k_cityscapes-1024x1024', '--cfg-options', 'train_cfg.max_iters=7']) == 0
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'my.py').write_text(capsys.readouterr().out)
+    found = load_config(tmp_path / 'my.py')
+    shipped = load_config('bisenet_r18_4xb4-160k_cityscapes-1024x1024', {'train_cfg.max_iters': 7})
+    assert found.to_dict() == shipped.to_dict()
+    assert main(['flops', 'my.py', '--shape', '64', '64']) == 0

@@ -85,6 +85,7 @@ def run(
     backend: str = 'inline',
     watch: Callable[[Progress], None] | None = None,
     on_trial: Callable[[Trial], None] | None = None,
+    trials: int | None = None,
     **placement: Any,
 ) -> list[Trial]:
     """Run the search of a config.
@@ -96,6 +97,7 @@ def run(
         backend: Where trials run, see :func:`mmlight.nas.backends.make_backend`.
         watch: Called after each generation, see :class:`mmlight.nas.driver.SearchDriver`.
         on_trial: Called with each trial that was evaluated.
+        trials: Networks to evaluate, instead of the config's.
         placement: ``workers``, ``devices``, ``address`` and ``gpus`` of the backend.
 
     Returns:
@@ -110,6 +112,7 @@ def run(
     if (work_dir / 'trials.jsonl').exists() and not resume:
         raise InputError(f'--work-dir {work_dir}: holds a search already; --resume goes on with it')
     search, space = cfg.search, make_space(cfg)
+    search.trials = search.trials if trials is None else trials
     sampler = build('search.sampler', search.sampler, SAMPLERS, space)
     objective = build('search.objective', search.objective, OBJECTIVES, space)
     goals = len(getattr(sampler, 'directions', ('maximize',)))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from mmlight.cli import main
 from mmlight.data.sample import generate
 from mmlight.errors import InputError
 from mmlight.nas import search
@@ -362,3 +363,20 @@ def test_a_proxy_whose_channels_do_not_fit(tmp_path):
     path.write_text(path.read_text() + 'model = dict(bbox_head=dict(in_channels=48))\n')
     with pytest.raises(InputError, match=r'does not run with a network of NASFPNSpace: .*channel'):
         search.run(path, tmp_path / 'run')
+
+
+def test_the_command(tmp_path, capsys, monkeypatch):
+    """`mmlight search`: trials by the command line, the next command at its end and after an interruption."""
+    path = config(tmp_path / 'macs.py')
+    arguments = ['search', str(path), '--work-dir', str(tmp_path / 'run'), '--backend', 'inline', '--trials', '3']
+    assert main(arguments) == 0
+    assert f'export it: python tools/export_arch.py {tmp_path / "run"}' in capsys.readouterr().out
+    assert len(TrialLog(tmp_path / 'run' / 'trials.jsonl').of('done')) == 3
+    assert main(arguments) == 2
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(MACs, '__call__', interrupted)
+    assert main([*arguments[:-1], '9', '--resume']) == 130
+    assert f'`mmlight search {path} --work-dir {tmp_path / "run"} --resume` goes on' in capsys.readouterr().err
