@@ -199,7 +199,9 @@ def coco_classes(ann_file: str | Path, default: tuple[str, ...] | None = None) -
     data = read_coco(ann_file)
     used = {entry['category_id'] for entry in data['annotations']}
     categories = data['categories']
-    parents = {entry.get('supercategory') for entry in categories if entry.get('supercategory') != entry['name']}
+    parents = {
+        str(one.get('supercategory')) for one in categories if one.get('supercategory') not in (None, one['name'])
+    }
     names = [str(entry['name']) for entry in categories if entry['id'] in used or entry['name'] not in parents]
     if not names:
         raise InputError(f'annotation file {ann_file}: defines no categories')

@@ -68,6 +68,7 @@ class Repair:
 
     def run(self) -> list[str]:
         """What was changed, a line each; nothing where the file was right."""
+        self._image_ids()
         self._images()
         self._categories()
         self._annotations()
@@ -77,6 +78,22 @@ class Repair:
     def _say(self, count: int, text: str) -> None:
         if count:
             self.said.append(f'{self.where}: {count} {text}')
+
+    def _image_ids(self) -> None:
+        """pycocotools sorts them, which fails where numbers and strings are mixed."""
+        ids = [entry['id'] for entry in self.data['images']]
+        if all(type(one) is int for one in ids):
+            return
+        for one in ids:
+            if one is None or not isinstance(one, (int, float, str)):
+                raise InputError(f'{self.where}: image id {one!r}, expected a whole number')
+        numbers = {one: number for number, one in enumerate(ids, 1)}
+        for entry in self.data['images']:
+            entry['id'] = numbers[entry['id']]
+        for entry in self.data['annotations']:
+            known = isinstance(entry['image_id'], (int, float, str))
+            entry['image_id'] = numbers.get(entry['image_id'], 0) if known else 0  # 0: of no image
+        self._say(len(ids), 'images are numbered from 1; their ids were no whole numbers')
 
     def _images(self) -> None:
         slashes, sizes = 0, 0
@@ -112,7 +129,9 @@ class Repair:
             entry['name'] = str(entry['name'])
         self._say(len(numbers), 'category names were numbers, they are strings now')
         used = {str(entry['category_id']) for entry in self.data['annotations']}
-        parents = {entry.get('supercategory') for entry in categories if entry.get('supercategory') != entry['name']}
+        parents = {
+            str(one.get('supercategory')) for one in categories if one.get('supercategory') not in (None, one['name'])
+        }
         kept = [entry for entry in categories if str(entry['id']) in used or entry['name'] not in parents]
         self._say(len(categories) - len(kept), 'categories without boxes that are only the parent of others left out')
         ordered = sorted(kept, key=lambda entry: (self.rank.get(entry['name'], len(self.rank)), entry['id']))
