@@ -142,7 +142,10 @@ def _voc_kit(kit: Path, xml: Path) -> dict[str, Split]:
 
 def _voc_objects(file: Path, size: tuple[int, int]) -> Objects:
     try:
-        tree = ElementTree.parse(file).getroot()
+        content = file.read_bytes()
+        if b'<!DOCTYPE' in content or b'<!ENTITY' in content:  # what an entity stands for can be of any size
+            raise InputError(f'annotation file {file}: defines a document type, which no annotation needs')
+        tree = ElementTree.fromstring(content)  # nosec B314
     except (OSError, ElementTree.ParseError, ValueError) as error:
         raise InputError(f'annotation file {file}: not XML ({error})') from error
     database = tree.findtext('source/database') or ''

@@ -109,7 +109,7 @@ class OpenImage(LoadImage):
         except OSError as error:
             raise InputError(f'image {path}: {error.strerror}') from error
         key = f'{os.path.abspath(path)} {state.st_size} {state.st_mtime_ns} {self.color_type}'
-        file = self.cache_dir / f'{hashlib.sha1(key.encode()).hexdigest()}.npy'
+        file = self.cache_dir / f'{hashlib.sha256(key.encode()).hexdigest()}.npy'
         if not file.exists():
             self.cache_dir.mkdir(parents=True, exist_ok=True)
             with tempfile.NamedTemporaryFile(dir=self.cache_dir, suffix='.part', delete=False) as part:

@@ -189,6 +189,10 @@ BROKEN = {
         'Pascal VOC data set without val images',
     ),
     'xml': (broken(voc_kit, lambda r: (r / 'Annotations/a.xml').write_text('<a>')), r'a\.xml: not XML'),
+    'entities': (
+        broken(voc_kit, lambda r: (r / 'Annotations/a.xml').write_text('<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>')),
+        r'a\.xml: defines a document type',
+    ),
     'no box': (
         broken(voc_kit, lambda r: (r / 'Annotations/a.xml').write_text('<a><object><name>bee</name></object></a>')),
         r'a\.xml: object 0 \(bee\): needs name and bndbox',
