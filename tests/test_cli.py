@@ -105,6 +105,9 @@ BAD = [
     # data
     (OPTION + ['model.bbox_head.num_classes=5'], 'model.bbox_head.num_classes is 5, but'),
     (OPTION + ['train_dataloader.dataset.ann_file=gone.json'], 'gone.json'),
+    (OPTION + ['train_dataloader.dataset.data_prefix=1'], 'data_prefix is 1, expected a dict of folders'),
+    (OPTION + ['train_dataloader.dataset.type=1'], 'dataset.type is 1, expected the name of a class'),
+    (OPTION + ['train_dataloader.dataset.metainfo.classes=1'], 'metainfo.classes is 1, expected a tuple of names'),
     ([*TRAIN, '--data', '{tmp}/gone'], '{tmp}/gone'),
     ([*TRAIN, '--data', '{tmp}/none'], '{tmp}/none'),
     # how to run

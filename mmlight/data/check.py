@@ -262,10 +262,18 @@ def _absent(names: list[str], folder: Path) -> list[str]:
 
 def _lazy(settings: ConfigDict, where: str, scope: str | None) -> BaseDataset | None:
     """The data set with its paths and classes worked out, but nothing read; None for kinds unknown to mmengine."""
+    for key, kinds, wanted in (
+        ('type', (str, type), 'the name of a class'),
+        ('data_prefix', dict, 'a dict of folders'),
+    ):
+        if not isinstance(settings.get(key, {} if kinds is dict else ''), kinds):
+            raise InputError(f'config key {where}.{key} is {settings[key]!r}, expected {wanted}')
     metainfo = settings.get('metainfo') or {}
     names = metainfo.get('classes') if isinstance(metainfo, dict) else None
     if isinstance(names, str) and not os.path.isfile(names):
         raise InputError(f"{where}.metainfo.classes is the string '{names}', expected a tuple: ('{names}',)")
+    if names is not None and not isinstance(names, (list, tuple)):
+        raise InputError(f'{where}.metainfo.classes is {names!r}, expected a tuple of names')
     with DATASETS.switch_scope_and_registry(scope) as registry:
         cls = settings['type'] if isinstance(settings['type'], type) else registry.get(settings['type'])
         if cls is None or not (isinstance(cls, type) and issubclass(cls, BaseDataset)):
