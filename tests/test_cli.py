@@ -86,6 +86,9 @@ BAD = [
     (OPTION + ['train_confg.max_epochs=3'], 'did you mean train_cfg'),
     (OPTION + ['train_dataloader.dataset.pipeline.99.type=x'], 'Index 99 exceeds the length'),
     (OPTION + ['model.backbone.depth=17'], 'invalid depth 17'),
+    (OPTION + ['train_cfg.val_interval=-1'], 'val_interval must be an integer of at least 1, got -1'),
+    (OPTION + ['model.neck.out_channels=-1'], 'negative dimension'),
+    (['flops', '{det}', '--cfg-options', 'model.neck.out_channels=-1'], 'negative dimension'),
     (OPTION + ['train_cfg.max_epoch=4'], "unexpected keyword argument 'max_epoch'"),
     (OPTION + ['optim_wrapper.optimizer.lr=-1'], 'Invalid learning rate: -1'),
     # levels

@@ -91,7 +91,7 @@ def build(config: Config) -> nn.Module:
     with DefaultScope.overwrite_default_scope(config.get('default_scope', 'mmdet')):
         try:
             return revert_sync_batchnorm(MODELS.build(config.model))
-        except (TypeError, KeyError, ValueError, AssertionError, ImportError) as error:
+        except (TypeError, KeyError, ValueError, AssertionError, ImportError, RuntimeError) as error:
             if isinstance(error, InputError):
                 raise
             raise explain(error, config) from error

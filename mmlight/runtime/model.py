@@ -56,7 +56,7 @@ def build_model(cfg: Config, weights: str | os.PathLike | None) -> tuple[nn.Modu
     content = ckpt.load(weights, '--weights') if weights is not None else None
     try:
         model = MODELS.build(dict(cfg.model))
-    except (TypeError, KeyError, ValueError, AssertionError, ImportError) as error:
+    except (TypeError, KeyError, ValueError, AssertionError, ImportError, RuntimeError) as error:
         raise explain(error, cfg) from error
     check_strides(model)
     if content is None:

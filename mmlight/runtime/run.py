@@ -13,6 +13,7 @@ from mmengine.device import utils as device_utils
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
+from mmlight.checks import positive_int
 from mmlight.data.coco_folder import use_coco_folder
 from mmlight.data.masks import use_mask_folder
 from mmlight.errors import InputError
@@ -76,10 +77,11 @@ def build_runner(cfg: Config, job: str) -> Runner:
             loops = (runner.test_loop,)
     except InputError:
         raise
-    except BUILDING as error:
+    except (*BUILDING, RuntimeError) as error:  # torch has the latter for layers of a negative size
         raise explain(error, cfg) from error
     if loops[0] is None:
         raise InputError(f'config {cfg.filename}: lacks {job}_dataloader and {job}_cfg')
+    positive_int('train_cfg', val_interval=getattr(loops[0], 'val_interval', 1))
     return runner
 
 
