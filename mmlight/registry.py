@@ -13,6 +13,10 @@ def _child(parent: root.Registry, *locations: str) -> root.Registry:
     return root.Registry(parent.name, parent=parent, scope='mmlight', locations=list(locations))
 
 
+def _own(name: str, location: str) -> root.Registry:
+    return root.Registry(name, scope='mmlight', locations=[location])
+
+
 MODELS = _child(root.MODELS, 'mmlight.models')
 TASK_UTILS = _child(root.TASK_UTILS, 'mmlight.models')
 DATASETS = _child(root.DATASETS, *(['mmlight.data.camvid', 'mmlight.data.mask_pairs'] if find_spec('mmseg') else []))
@@ -21,3 +25,9 @@ OPTIM_WRAPPER_CONSTRUCTORS = _child(root.OPTIM_WRAPPER_CONSTRUCTORS, 'mmlight.ru
 HOOKS = _child(root.HOOKS, 'mmlight.runtime', 'mmlight.nas.one_shot', 'mmlight.deploy.deploy')
 LOOPS = _child(root.LOOPS, 'mmlight.nas.one_shot')
 METRICS = _child(root.METRICS, *(['mmlight.nas.one_shot.coco_metric'] if find_spec('mmdet') else []))
+
+GRAPHS = _own('graph', 'mmlight.tables')
+"""Functions ``(low, high, merge=...)`` that make a :class:`~mmlight.tables.FeatureGraph`, by the name of the graph."""
+SPACES = _own('space', 'mmlight.nas.spaces')
+SAMPLERS = _own('sampler', 'mmlight.nas.samplers')
+OBJECTIVES = _own('objective', 'mmlight.nas.objectives')

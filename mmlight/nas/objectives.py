@@ -16,6 +16,7 @@ from mmlight.errors import InputError
 from mmlight.nas.backends.base import Retry
 from mmlight.nas.samplers.base import Choices
 from mmlight.nas.spaces import SearchSpace
+from mmlight.registry import OBJECTIVES
 from mmlight.runtime.config import load_config
 
 try:
@@ -80,6 +81,7 @@ def check_shape(name: str, shape: object) -> None:
         raise InputError(f'{name} must be height and width in pixels, got {shape!r}')
 
 
+@OBJECTIVES.register_module()
 @dataclass
 class MACs:
     """Reward ``exp(-|log(multiply-adds / target)|)``: free, for trying a search out. It is 1 at the target; an illegal
@@ -115,6 +117,7 @@ class MACs:
         return {'reward': min(macs / self.target, self.target / macs), 'parameters': parameters, 'macs': macs}
 
 
+@OBJECTIVES.register_module()
 @dataclass
 class ProxyTraining:
     """Trains a network with an ordinary config, in a process of its own, and takes a metric of the last evaluation.
@@ -271,6 +274,3 @@ def last_metrics(work_dir: Path) -> dict:
         raise InputError(f'ProxyTraining: no evaluation in the log of {work_dir}; is train_cfg.val_interval too large?')
     plain = ('step', 'time', 'data_time', 'memory', 'lr', 'base_lr', 'epoch', 'iter')
     return {k: v for k, v in evaluations[-1].items() if k not in plain and isinstance(v, (int, float))}
-
-
-OBJECTIVES = {'MACs': MACs, 'ProxyTraining': ProxyTraining}

@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.registry import Registry
 
 from mmlight.errors import InputError
 from mmlight.nas.backends import make_backend
 from mmlight.nas.driver import Progress, SearchDriver, Trial
 from mmlight.nas.log import TrialLog
-from mmlight.nas.objectives import OBJECTIVES
-from mmlight.nas.samplers import SAMPLERS
-from mmlight.nas.spaces import SPACES
+from mmlight.registry import OBJECTIVES, SAMPLERS, SPACES
 from mmlight.runtime.config import find_config, load_config
 from mmlight.runtime.progress import make_progress
 from mmlight.runtime.work_dir import locked
@@ -33,7 +32,7 @@ PROXY = (
 )
 
 
-def build(kind: str, section: dict, known: dict, *arguments):
+def build(kind: str, section: dict, known: Registry, *arguments):
     """An object of a config's section.
 
     Raises:
@@ -41,10 +40,12 @@ def build(kind: str, section: dict, known: dict, *arguments):
     """
     options = dict(section)
     name = options.pop('type', None)
-    if name not in known:
-        raise InputError(f'config key {kind}.type: must be one of {", ".join(known)}, got {name!r}')
+    made = known.get(name) if isinstance(name, str) else None
+    if made is None:
+        names = ', '.join(known.module_dict)
+        raise InputError(f'config key {kind}.type: must be one of {names}, got {name!r}')
     try:
-        return known[name](*arguments, **options)
+        return made(*arguments, **options)
     except TypeError as error:
         raise InputError(f'config key {kind}: {error}') from None
 

@@ -1,11 +1,10 @@
 """Feature graphs: the data type, published graphs, drawing. Nothing here knows of tensors."""
 
-from mmlight.tables.builders import BUILDERS, bifpn, build_graph, fpn, fully_connected, nas_fpn, pafpn, repeat
+from mmlight.tables.builders import bifpn, build_graph, fpn, fully_connected, nas_fpn, pafpn, repeat
 from mmlight.tables.drawing import draw, to_dot
 from mmlight.tables.feature_graph import MERGES, FeatureGraph, Node
 
 __all__ = [
-    'BUILDERS',
     'MERGES',
     'FeatureGraph',
     'Node',

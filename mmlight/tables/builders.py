@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from mmlight.errors import InputError
+from mmlight.registry import GRAPHS
 from mmlight.tables.feature_graph import FeatureGraph, Node
 
 
@@ -30,6 +31,7 @@ class _Wiring:
         return FeatureGraph(self.inputs, tuple(self.nodes), tuple(features[-1] for features in self.of_level.values()))
 
 
+@GRAPHS.register_module()
 def fpn(low: int = 3, high: int = 7, merge: str = 'sum', block: str | None = 'conv') -> FeatureGraph:
     """Top-down pyramid (FPN, arXiv 1612.03144), the top level a node of its own so that it can be repeated
     (EfficientDet, arXiv 1911.09070, Table 5)."""
@@ -38,6 +40,7 @@ def fpn(low: int = 3, high: int = 7, merge: str = 'sum', block: str | None = 'co
     return wiring.graph()
 
 
+@GRAPHS.register_module()
 def pafpn(low: int = 3, high: int = 7, merge: str = 'sum', block: str | None = 'conv') -> FeatureGraph:
     """Top-down, then bottom-up (PANet, arXiv 1803.01534)."""
     wiring = _Wiring(low, high, merge, block)
@@ -55,6 +58,7 @@ def _top_down(wiring: _Wiring, low: int, high: int) -> None:
         wiring.add(level, [wiring.of_level[level][-1], wiring.of_level[level + 1][-1]])
 
 
+@GRAPHS.register_module()
 def bifpn(low: int = 3, high: int = 7, merge: str = 'fast', block: str | None = 'conv') -> FeatureGraph:
     """One BiFPN cell (EfficientDet, arXiv 1911.09070, Fig. 2d): a node with one input only is left out, and an edge
     leads from a level's input to its output."""
@@ -66,6 +70,7 @@ def bifpn(low: int = 3, high: int = 7, merge: str = 'fast', block: str | None = 
     return wiring.graph()
 
 
+@GRAPHS.register_module()
 def fully_connected(low: int = 3, high: int = 7, merge: str = 'sum', block: str | None = 'conv') -> FeatureGraph:
     """One node a level, each reads every input (EfficientDet, arXiv 1911.09070, Table 5; its wiring is not published
     and read here as the complete bipartite graph)."""
@@ -143,14 +148,11 @@ def repeat(graph: FeatureGraph, times: int) -> FeatureGraph:
     return FeatureGraph(graph.inputs, tuple(nodes), last)
 
 
-BUILDERS = {'fpn': fpn, 'pafpn': pafpn, 'bifpn': bifpn, 'fully_connected': fully_connected}
-
-
 def build_graph(graph: str | Mapping | FeatureGraph, low: int, high: int, merge: str | None = None) -> FeatureGraph:
     """A graph by name, from a config's dict, or as it is.
 
     Args:
-        graph: One of :data:`BUILDERS`, a dict as :meth:`FeatureGraph.to_dict` makes it, or a graph.
+        graph: One of :data:`mmlight.registry.GRAPHS`, a dict as :meth:`FeatureGraph.to_dict` makes it, or a graph.
         low: Lowest level, for a graph by name.
         high: Highest level, for a graph by name.
         merge: Merge of all nodes; ``None`` keeps what the graph or the builder says.
@@ -159,9 +161,11 @@ def build_graph(graph: str | Mapping | FeatureGraph, low: int, high: int, merge:
         InputError: for an unknown name and for a graph that breaks a rule.
     """
     if isinstance(graph, str):
-        if graph not in BUILDERS:
-            raise InputError(f'feature graph: unknown name {graph!r}, known are {", ".join(BUILDERS)} (or give a dict)')
-        return BUILDERS[graph](low, high, **({} if merge is None else {'merge': merge}))
+        builder = GRAPHS.get(graph)
+        if builder is None:
+            known = ', '.join(GRAPHS.module_dict)
+            raise InputError(f'feature graph: unknown name {graph!r}, known are {known} (or give a dict)')
+        return builder(low, high, **({} if merge is None else {'merge': merge}))
     graph = graph if isinstance(graph, FeatureGraph) else FeatureGraph.from_dict(graph)
     if merge is None:
         return graph

@@ -340,7 +340,7 @@ def test_growing_after_the_search(tmp_path, name, part, expected, head):
 @pytest.mark.parametrize(
     ('changes', 'message'),
     [
-        (dict(space=dict(type='Hyperspace')), r"search.space.type: must be one of NASFPNSpace, .*, got 'Hyperspace'"),
+        (dict(space=dict(type='Hyperspace')), r"search.space.type: must be one of .*NASFPNSpace, .*, got 'Hyperspace'"),
         (dict(sampler=dict(type='RNNController', speed=3)), r"config key search.sampler: .* unexpected .* 'speed'"),
         (dict(space='NASFPNSpace'), "search.space: must be a dict with a type, got 'NASFPNSpace'"),
         (dict(objective=dict(type='MACs', target=0, shape=(64, 64))), 'MACs: target must be a number above 0, got 0'),

@@ -11,16 +11,17 @@ from pathlib import Path
 
 from mmlight.arguments import Parser
 from mmlight.errors import InputError, exit_on_input_error
-from mmlight.tables import BUILDERS, FeatureGraph, draw, nas_fpn, repeat, scale_permuted, to_dot
+from mmlight.registry import GRAPHS
+from mmlight.tables import FeatureGraph, draw, nas_fpn, repeat, scale_permuted, to_dot
 from mmlight.tables.scale_permuted import R0_SP53, ScalePermuted
 
 PUBLISHED = {
-    'fpn': ('FPN', BUILDERS['fpn']),
-    'pafpn': ('PANet', BUILDERS['pafpn']),
+    'fpn': ('FPN', GRAPHS.get('fpn')),
+    'pafpn': ('PANet', GRAPHS.get('pafpn')),
     'nas_fpn': ('NAS-FPN', nas_fpn),
     'nas_fpn_mmdet': ('NAS-FPN in mmdet', lambda: nas_fpn('mmdet')),
-    'bifpn': ('BiFPN', BUILDERS['bifpn']),
-    'fully_connected': ('Fully connected', BUILDERS['fully_connected']),
+    'bifpn': ('BiFPN', GRAPHS.get('bifpn')),
+    'fully_connected': ('Fully connected', GRAPHS.get('fully_connected')),
 }
 TABLES = {
     'spinenet-49': ('SpineNet-49', scale_permuted.SPINENET_49),

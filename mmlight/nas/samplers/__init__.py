@@ -5,8 +5,4 @@ from mmlight.nas.samplers.controller import RNNController
 from mmlight.nas.samplers.evolution import RegularizedEvolution
 from mmlight.nas.samplers.optuna import OptunaSampler
 
-SAMPLERS = {
-    sampler.__name__: sampler for sampler in (RandomSampler, RegularizedEvolution, RNNController, OptunaSampler)
-}
-
-__all__ = ['SAMPLERS', 'OptunaSampler', 'RNNController', 'RandomSampler', 'RegularizedEvolution', 'Sampler']
+__all__ = ['OptunaSampler', 'RNNController', 'RandomSampler', 'RegularizedEvolution', 'Sampler']

@@ -5,6 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 from mmlight.nas.spaces import DecisionSpace
+from mmlight.registry import SAMPLERS
 
 Choices = tuple[int, ...]
 
@@ -40,6 +41,7 @@ class Sampler(ABC):
         """Take up the state that :meth:`state_dict` gave."""
 
 
+@SAMPLERS.register_module()
 class RandomSampler(Sampler):
     """Random search: every decision uniform over its legal choices."""
 

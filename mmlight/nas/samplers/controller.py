@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from mmlight import checks
 from mmlight.nas.samplers.base import Choices, Sampler
 from mmlight.nas.spaces import DecisionSpace
+from mmlight.registry import SAMPLERS
 
 
 class ControllerNetwork(nn.Module):
@@ -140,6 +141,7 @@ def ppo_objective(
     return torch.minimum(ratios * advantages, ratios.clamp(1 - clip, 1 + clip) * advantages).sum(1).mean()
 
 
+@SAMPLERS.register_module()
 class RNNController(Sampler):
     """An LSTM policy trained by policy gradient.
 

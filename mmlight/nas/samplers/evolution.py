@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from mmlight.errors import InputError
 from mmlight.nas.samplers.base import Choices, Sampler
 from mmlight.nas.spaces import DecisionSpace
+from mmlight.registry import SAMPLERS
 
 
+@SAMPLERS.register_module()
 class RegularizedEvolution(Sampler):
     """Tournament selection, one mutated decision a child, the oldest dies.
 

@@ -5,8 +5,10 @@ from collections.abc import Sequence
 from mmlight.errors import InputError
 from mmlight.nas.samplers.base import Choices, Sampler
 from mmlight.nas.spaces import DecisionSpace
+from mmlight.registry import SAMPLERS
 
 
+@SAMPLERS.register_module()
 class OptunaSampler(Sampler):
     """Any sampler of Optuna (``TPESampler``, ``NSGAIISampler``, ...), decision by decision.
 

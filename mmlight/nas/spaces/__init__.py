@@ -7,10 +7,7 @@ from mmlight.nas.spaces.nasnet import NASNetSpace
 from mmlight.nas.spaces.reallocation import OpSpace, StageSpace
 from mmlight.nas.spaces.spinenet import SpineNetSpace
 
-SPACES = {space.__name__: space for space in (NASFPNSpace, SpineNetSpace, NASNetSpace, BiFPNSpace, StageSpace, OpSpace)}
-
 __all__ = [
-    'SPACES',
     'BiFPNSpace',
     'Decision',
     'DecisionSpace',

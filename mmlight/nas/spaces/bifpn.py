@@ -9,6 +9,7 @@ from mmengine.config import Config
 
 from mmlight.errors import InputError
 from mmlight.nas.spaces.base import Decision, SearchSpace
+from mmlight.registry import SPACES
 from mmlight.tables import FeatureGraph, Node
 from mmlight.tables.builders import bifpn
 
@@ -32,6 +33,7 @@ class Pyramid:
     channels: int
 
 
+@SPACES.register_module()
 class BiFPNSpace(SearchSpace):
     """BiFPN's eight nodes, each with one further edge from any earlier feature or none; one fusion; cells; width.
 

@@ -7,6 +7,7 @@ from mmengine.config import Config
 
 from mmlight.errors import InputError
 from mmlight.nas.spaces.base import Decision, SearchSpace
+from mmlight.registry import SPACES
 from mmlight.tables import FeatureGraph, Node
 
 LEVELS = (3, 4, 5, 6, 7)
@@ -15,6 +16,7 @@ INTERMEDIATE_LEVELS = (4, 5, 6, 7)
 """Level 3 is left out of the intermediate cells to save computation."""
 
 
+@SPACES.register_module()
 class NASFPNSpace(SearchSpace):
     """Merging cells on levels 3 to 7: each chooses two features, a level and an operation; the last five are the
     outputs, in any order of their levels. With the published seven cells 28 decisions, 1.93e15 graphs.

@@ -8,9 +8,11 @@ from mmengine.config import Config
 from mmlight import checks
 from mmlight.errors import InputError
 from mmlight.nas.spaces.base import Decision, SearchSpace
+from mmlight.registry import SPACES
 from mmlight.tables.cells import COMBINES, OPS, CellBlock, Cells
 
 
+@SPACES.register_module()
 class NASNetSpace(SearchSpace):
     """A normal and a reduction cell of ``num_blocks`` blocks: two hidden states, an operation on each, and the
     combination, five decisions a block, 50 in all for the published five blocks.

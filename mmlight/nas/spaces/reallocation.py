@@ -8,11 +8,13 @@ from mmengine.config import Config
 from mmlight import checks
 from mmlight.errors import InputError
 from mmlight.nas.spaces.base import Decision, SearchSpace
+from mmlight.registry import SPACES
 from mmlight.tables.allocations import DILATIONS, RESNET_CHOICES, check_choices
 
 BACKBONES = ('mmlight.CRResNet', 'mmlight.CRResNeXt', 'mmlight.CRMobileNetV2')
 
 
+@SPACES.register_module()
 class StageSpace(SearchSpace):
     """The blocks of each stage, one of its choices, their (weighted) sum being the budget.
 
@@ -87,6 +89,7 @@ class StageSpace(SearchSpace):
         write_into(config, stage_blocks=architecture, block_dilations=None)
 
 
+@SPACES.register_module()
 class OpSpace(SearchSpace):
     """The dilation of each block's 3x3 convolution. The architecture is a tuple, a dilation for each block.
 

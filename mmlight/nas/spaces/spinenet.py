@@ -7,6 +7,7 @@ from mmengine.config import Config
 
 from mmlight.errors import InputError
 from mmlight.nas.spaces.base import Decision, SearchSpace
+from mmlight.registry import SPACES
 from mmlight.tables.scale_permuted import BLOCK_COUNTS, FISH_ORDER, HOURGLASS_ORDER, Block, ScalePermuted
 
 OUTPUT_LEVELS = (3, 4, 5, 6, 7)
@@ -19,6 +20,7 @@ BASES = {'SpineNet': 'R0-SP53', **{name: name for name in BLOCK_COUNTS if name.s
 ORDERS = {'Hourglass': HOURGLASS_ORDER, 'Fish': FISH_ORDER}
 
 
+@SPACES.register_module()
 class SpineNetSpace(SearchSpace):
     """Scale permutation, cross-scale connections and, for SpineNet, the blocks' levels and types.
 
