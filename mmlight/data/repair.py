@@ -142,6 +142,11 @@ class Repair:
         self.data['categories'] = ordered
 
     def _annotations(self) -> None:
+        flat = [entry for entry in self.data['annotations'] if _is_flat(entry)]
+        annotations = [entry for entry in self.data['annotations'] if not _is_flat(entry)]
+        if flat and annotations:  # without any the check says more
+            self.data['annotations'] = annotations
+            self._say(len(flat), 'boxes of no width or height left out; pycocotools would count them as missed')
         annotations = self.data['annotations']
         crowds = areas = 0
         for entry in annotations:
@@ -212,6 +217,12 @@ def _number(value: object) -> float | None:
     if isinstance(value, bool) or not isinstance(value, Real) or value != value or abs(value) == float('inf'):
         return None
     return value
+
+
+def _is_flat(entry: dict) -> bool:
+    box = entry['bbox']
+    sides = [_number(side) for side in box[2:]] if isinstance(box, (list, tuple)) and len(box) == 4 else []
+    return any(side is not None and side <= 0 for side in sides)
 
 
 def _polygons(entry: dict) -> list[list[float]] | None:

@@ -117,7 +117,7 @@ def assert_trains(cfg, where: str) -> None:
         names = {truth.cats[one['category_id']]['name'] for one in truth.imgToAnns[item['img_id']]}
         assert {classes[one['bbox_label']] for one in item['instances']} <= names, where
     for key, one in list(truth.anns.items()):  # those that the check says are left out
-        if one['image_id'] not in truth.imgs or one['bbox'][2] <= 0 or one['bbox'][3] <= 0:
+        if one['image_id'] not in truth.imgs:
             truth.dataset['annotations'].remove(one)
             del truth.anns[key]
     truth.createIndex()
