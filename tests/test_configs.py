@@ -19,7 +19,7 @@ from mmlight.runtime.strides import check_strides
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = sorted(path for path in (ROOT / 'configs').rglob('*.py') if '_base_' not in path.parts)
-SMALL_DATA = ('sample', 'bccd', 'tiny-coco', 'custom-coco', 'camvid-seq05')
+SMALL_DATA = ('sample', 'bccd', 'tiny-coco', 'custom-coco', 'custom-masks', 'camvid-seq05')
 """Data sets whose configs have no published schedule, so none in their names."""
 
 every_config = pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)

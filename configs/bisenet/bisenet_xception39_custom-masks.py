@@ -17,7 +17,7 @@ model = dict(
     auxiliary_head=auxiliary_head,
 )
 
-max_epochs = 35
+max_epochs = 40
 train_cfg = dict(max_epochs=max_epochs, val_interval=5)
 param_scheduler = _base_.param_scheduler
 param_scheduler[0].update(end=30)
