@@ -211,7 +211,7 @@ def test_theoretical_fields_are_those_of_the_network(blocks, dilations, bottlene
     (lambda: StageSpace(budget=16).encode((3, 8, 36, 3)), r'\(3, 8, 36, 3\) is not in the space'),
     (lambda: OpSpace(0), r'num_blocks must be an integer of at least 1, got 0'),
     (lambda: OpSpace(4, (2, 1)), r'choices of stage 1 must be ascending'),
-    (lambda: CRResNet(20), r'depth must be one of 18, 34, 50, 101, 152, got 20'),
+    (lambda: CRResNet(20), r'depth must be one of \[18, 34, 50, 101, 152\], got 20'),
     (lambda: CRResNet(50, (1, 3, 12)), r'stage_blocks must be 4 positive integers, got \(1, 3, 12\)'),
     (lambda: CRResNet(50, (1, 3, 5, 7), (1, 2)), r'block_dilations must be 16 positive integers, one a block'),
     (lambda: CRResNet(50, dilations=(1, 1, 1, 2)), r'dilations are of whole stages, use block_dilations'),
