@@ -21,9 +21,13 @@ class MissingFileError(InputError, FileNotFoundError):
 
 
 def exit_on_input_error(main: Callable[[], None]) -> None:
-    """Run a script's ``main``; bad input ends it with one ``error:`` line on standard error and exit code 2."""
+    """Run a script's ``main``; bad input ends it with one ``error:`` line on standard error and exit code 2, an
+    interruption with a line and 130."""
     try:
         main()
     except InputError as error:
         print(f'error: {" ".join(str(error).split())}', file=sys.stderr)
         sys.exit(2)
+    except KeyboardInterrupt:
+        print('interrupted', file=sys.stderr)
+        sys.exit(130)

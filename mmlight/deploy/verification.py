@@ -308,6 +308,8 @@ def first_difference(exported: Exported, image: np.ndarray) -> tuple[str, float]
     largest = 0.0
     for name, a, b in zip(parts.outputs, theirs, ours, strict=True):
         difference = float((a - torch.from_numpy(b)).abs().max() / a.abs().max().clamp(min=1e-12))
+        if not np.isfinite(difference):
+            return f'{name} gives NaN or infinite values', np.inf
         largest = max(largest, difference)
         if not difference <= PARTS:
             return f'they part in {name}: its output differs by {difference:.2g} of the largest value', largest

@@ -234,7 +234,7 @@ def page(entries: Sequence[Entry], on: dict[str, Any], plotly: ModuleType) -> st
         'curves': _curves(entries),
     }
     parts = {
-        'DATA': json.dumps(data).replace('</', '<\\/'),
+        'DATA': json.dumps(data).replace('<', '\\u003c'),
         'HEAD': head,
         'BODY': body,
         'PREDICTIONS': _pictures(entries),

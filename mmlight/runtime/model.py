@@ -4,6 +4,7 @@ import logging
 import os
 from pathlib import Path
 
+import torch
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.logging import print_log
@@ -67,6 +68,11 @@ def build_model(cfg: Config, weights: str | os.PathLike | None) -> tuple[nn.Modu
         if report:
             print_log(report, 'current', logging.WARNING)
         ckpt.load_into(model, content)
+        odd = [name for name, tensor in model.state_dict().items() if not torch.isfinite(tensor).all()]
+        if odd:
+            raise InputError(
+                f'--weights {weights}: {len(odd)} tensors hold NaN or infinite values, {odd[0]} is the first'
+            )
     stored = (content or {}).get('meta') or {}
     meta = _named({str(k).lower(): v for k, v in (stored.get('dataset_meta') or {}).items()}) or dataset_meta(cfg)
     if get_device() == 'cpu':

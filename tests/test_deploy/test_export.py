@@ -2,7 +2,9 @@
 
 import copy
 import json
+import runpy
 import sys
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -10,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from mmlight.deploy.export import export, write
+from mmlight.deploy.export import Exported, export, write
 from mmlight.deploy.graphs import DetectorGraph, Normalize, SegmentorGraph
 from mmlight.deploy.verification import (
     Agreement,
@@ -23,9 +25,10 @@ from mmlight.deploy.verification import (
     real_images,
     verify,
 )
-from mmlight.errors import InputError
+from mmlight.errors import InputError, exit_on_input_error
 from mmlight.runtime.config import load_config
 
+ROOT = Path(__file__).parents[2]
 # one config of each family that the two fixtures are not of, with a size at which it is quick
 FAMILIES = {
     'dfanet_a_sample': ([128], ['batch', 'size']),
@@ -120,6 +123,38 @@ def test_a_wrong_weight_is_noticed_and_its_part_named(thundernet):
         InputError, match=r'thundernet.onnx: not what the network computes: .*; they part behind rpn_head'
     ):
         verify(changed, images())
+
+
+def test_a_network_of_nan_is_not_equal(thundernet):
+    """Neither side detects anything, which proves nothing."""
+    changed = copy.copy(thundernet)
+    object.__setattr__(changed, 'graph', copy.deepcopy(thundernet.graph))
+    with torch.no_grad():
+        next(changed.graph.model.backbone.parameters()).fill_(torch.nan)
+    name, difference = first_difference(changed, images()[0])
+    assert name == 'backbone[0] gives NaN or infinite values'
+    assert difference == float('inf')
+
+
+@pytest.mark.parametrize('fault', [InputError('FILE differs'), KeyboardInterrupt()])
+def test_a_verification_that_fails_leaves_the_earlier_file(fault, monkeypatch, tmp_path, capsys):
+    tool = runpy.run_path(str(ROOT / 'tools/deployment/export_onnx.py'))
+    out = tmp_path / 'good.onnx'
+    out.write_bytes(b'verified')
+
+    def fail(exported, images):
+        assert exported.file != out
+        raise fault
+
+    made = lambda cfg, checkpoint, file, *rest: Exported(file, {}, None, None)  # noqa: E731
+    tool['main'].__globals__.update(export=made, verify=fail)
+    monkeypatch.setattr(sys, 'argv', ['export_onnx.py', 'bisenet_xception39_sample', '--out', str(out)])
+    with pytest.raises(SystemExit) as end:
+        exit_on_input_error(tool['main'])
+    assert end.value.code == (130 if isinstance(fault, KeyboardInterrupt) else 2)
+    assert capsys.readouterr().err.count('\n') == 1
+    assert out.read_bytes() == b'verified'
+    assert list(tmp_path.iterdir()) == [out]
 
 
 @pytest.mark.long

@@ -127,6 +127,7 @@ def test_families_without_torch(name, packages, tmp_path):
         ('gone.onnx', '.', 'error: gone.onnx: no such file\n'),
         ('plain.onnx', '.', 'plain.onnx: has no description; must be written by tools/deployment/export_onnx.py\n'),
         ('text.onnx', '.', 'text.onnx: cannot be read by onnxruntime ('),
+        ('good.onnx', 'half.jpg', 'error: image half.jpg: truncated\nerror: no image could be read\n'),
         ('good.onnx', 'text.png', 'error: image text.png: cannot be decoded\nerror: no image could be read\n'),
     ],
 )
@@ -134,6 +135,8 @@ def test_bad_input_without_torch(file, image, message, packages, thundernet):
     folder = packages.parent
     (folder / 'text.onnx').write_text('no network')
     (folder / 'text.png').write_text('no image')
+    data = cv2.imencode('.jpg', images()[0])[1].tobytes()
+    (folder / 'half.jpg').write_bytes(data[: len(data) // 2])
     model = onnx.load(thundernet.file)
     onnx.save(model, folder / 'good.onnx')
     del model.metadata_props[:]

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
+from unittest import mock
 
 import cv2
 import pytest
@@ -181,3 +183,14 @@ def test_bad_input(tmp_path, monkeypatch):
         make_report(DETECTORS, tmp_path, images=['gone.png'])
     with pytest.raises(InputError, match='no configs given'):
         make_report([], tmp_path)
+
+
+def test_a_name_of_markup_stays_inside_its_script():
+    """`<!--<script>` in a script would swallow the rest of the page."""
+    name = '<!--<script>'
+    entry = SimpleNamespace(cells=lambda: [name], to_dict=lambda: {'name': name}, row=SimpleNamespace(name=name))
+    with mock.patch.object(report, '_curves', lambda entries: []), mock.patch.object(report, '_pictures', lambda e: ''):
+        text = report.page([entry], {}, SimpleNamespace(get_plotlyjs=lambda: ''))
+    assert name not in text
+    data = json.loads(re.search(r'const DATA = (.*);\n', text)[1])
+    assert data['entries'] == [{'name': name}]

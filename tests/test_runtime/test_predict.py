@@ -25,7 +25,7 @@ from mmlight.errors import InputError
 from mmlight.runtime import predict as module
 from mmlight.runtime.config import load_config
 from mmlight.runtime.exports import export
-from mmlight.runtime.model import dataset_meta
+from mmlight.runtime.model import build_model, dataset_meta
 from mmlight.runtime.predict import Names, detections, predict, shares
 from mmlight.runtime.sources import find_images, find_sources, frames
 
@@ -292,3 +292,12 @@ def test_large_pictures_are_drawn_smaller(monkeypatch):
     assert shown.pred_instances.masks[0, 10:20, 5:15].all()
     assert shown.pred_instances.masks.sum() == 100
     assert sample.pred_instances.bboxes.tolist() == [[10, 20, 30, 40]], 'what is written stays'
+
+
+def test_weights_of_nan_are_refused(tmp_path):
+    cfg = load_config('bisenet_xception39_sample')
+    model, _ = build_model(cfg, None)
+    next(model.parameters()).data[0] = float('nan')
+    torch.save({'state_dict': model.state_dict()}, tmp_path / 'nan.pth')
+    with pytest.raises(InputError, match=r'nan.pth: 1 tensors hold NaN or infinite values, \S+ is the first'):
+        build_model(cfg, tmp_path / 'nan.pth')

@@ -69,23 +69,31 @@ def main() -> None:
         raise InputError(f'--images {args.images}: an image cannot be decoded')
     calibration = calibration_images(cfg, args.int8) if args.int8 is not None else []
     logits = args.output == 'logits'
-    exported = export(cfg, args.checkpoint, args.out, args.shape, args.dynamic, args.opset, logits)
+    out = args.out or Path(f'{Path(cfg.filename).stem}.onnx')
+    if out.is_dir():
+        raise InputError(f'--out {out}: is a folder; must be a file')
     try:
-        agreement = verify(exported, images)
-    except BaseException:  # an interruption as well: what stays has been verified
-        exported.file.unlink()
-        raise
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=out.parent) as folder:  # an earlier file stays until this one is verified
+            file = Path(folder, out.name)
+            exported = export(cfg, args.checkpoint, file, args.shape, args.dynamic, args.opset, logits)
+            agreement = verify(exported, images)
+            file.replace(out)
+    except InputError as error:
+        raise InputError(str(error).replace(str(file), str(out))) from error
+    except OSError as error:
+        raise InputError(f'--out {out}: cannot be written ({error.strerror or error})') from error
     about = exported.description
     size = ' x '.join(map(str, about['size'])) + (f', dynamic: {", ".join(about["dynamic"])}' * bool(about['dynamic']))
-    print(f'{exported.file}: {exported.file.stat().st_size / 2**20:.1f} MiB, opset {args.opset}, image {size}')
+    print(f'{out}: {out.stat().st_size / 2**20:.1f} MiB, opset {args.opset}, image {size}')
     if about.get('replaces'):
         print(f'{about["replaces"]} was replaced by nms of the same overlap, {about["nms"]["iou_threshold"]}')
     print(f'equal to PyTorch on {agreement}')
     if calibration:
-        file = exported.file.with_stem(f'{exported.file.stem}_int8')
-        quantization = quantize(exported.file, file, calibration)['quantization']
+        file = out.with_stem(f'{out.stem}_int8')
+        quantization = quantize(out, file, calibration)['quantization']
         print(f'{file}: {file.stat().st_size / 2**20:.1f} MiB, {quantization}')
-        print_metrics(cfg, exported.file, file)
+        print_metrics(cfg, out, file)
 
 
 def print_metrics(cfg: Config, *files: Path) -> None:

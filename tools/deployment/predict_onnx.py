@@ -139,6 +139,17 @@ def find_images(patterns: list[str]) -> list[Path]:
     return files
 
 
+def truncated(file: Path) -> bool:
+    """Whether a JPEG or PNG stops before its end, which OpenCV fills with grey without a word."""
+    try:
+        data = file.read_bytes()
+    except OSError:  # left to the decoder
+        return False
+    if data.startswith(b'\xff\xd8'):  # behind the last scan: the end of a thumbnail does not count
+        return data.rfind(b'\xff\xd9', max(data.rfind(b'\xff\xda'), 0)) < 0
+    return data.startswith(b'\x89PNG') and b'IEND' not in data
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('file', metavar='FILE.onnx')
@@ -154,10 +165,11 @@ def main() -> None:
         raise InputError(f'--out {args.out}: cannot be created ({error.strerror})') from error
     entries, failed, seconds = [], [], []
     for number, file in enumerate(files):
-        image = cv2.imread(str(file))
+        cut = truncated(file)
+        image = None if cut else cv2.imread(str(file))
         if image is None:
             failed.append(str(file))
-            print(f'error: image {file}: cannot be decoded', file=sys.stderr)
+            print(f'error: image {file}: {"truncated" if cut else "cannot be decoded"}', file=sys.stderr)
             continue
         start = time.perf_counter()
         found = network(image)
