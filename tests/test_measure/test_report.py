@@ -189,7 +189,7 @@ def test_a_name_of_markup_stays_inside_its_script():
     """`<!--<script>` in a script would swallow the rest of the page."""
     name = '<!--<script>'
     entry = SimpleNamespace(cells=lambda: [name], to_dict=lambda: {'name': name}, row=SimpleNamespace(name=name))
-    with mock.patch.object(report, '_curves', lambda entries: []), mock.patch.object(report, '_pictures', lambda e: ''):
+    with mock.patch.multiple(report, _curves=mock.Mock(return_value=[]), _pictures=mock.Mock(return_value='')):
         text = report.page([entry], {}, SimpleNamespace(get_plotlyjs=lambda: ''))
     assert name not in text
     data = json.loads(re.search(r'const DATA = (.*);\n', text)[1])
