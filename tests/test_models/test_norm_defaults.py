@@ -17,6 +17,7 @@ CASES = {
     'BiFPN': (TENSORFLOW, dict(in_channels=[8, 8, 8], out_channels=8)),
     'GraphFPN': (TENSORFLOW, dict(in_channels=[8, 8, 8], out_channels=8, graph='pafpn')),
     'NASFPN': (TENSORFLOW, dict(in_channels=[8, 8, 8], out_channels=8)),
+    'EfficientNet': (TENSORFLOW, {}),
     'EfficientNetLite': (TENSORFLOW, {}),
     'SpineNet': (TENSORFLOW, dict(arch='49S')),
     'SpineNetMBConv': (TENSORFLOW, {}),
