@@ -8,8 +8,6 @@ from mmlight.errors import InputError
 from mmlight.nas.driver import Trial, read_trials
 from mmlight.nas.export import open_search, ranked
 from mmlight.nas.objectives import count, network_config
-from mmlight.tables import FeatureGraph
-from mmlight.tables.cells import Cells
 
 
 def best_so_far(trials: list[Trial]) -> list[Trial]:
@@ -19,14 +17,6 @@ def best_so_far(trials: list[Trial]) -> list[Trial]:
         if trial.source == trial.number and (not found or trial.reward > found[-1].reward):
             found.append(trial)
     return found
-
-
-def graph_of(network: object) -> FeatureGraph | None:
-    """The feature graph of a space's network, where it is one."""
-    if isinstance(network, FeatureGraph):
-        return network
-    graph = getattr(network, 'graph', None)
-    return graph(prune=True) if callable(graph) else graph
 
 
 def write(
@@ -126,19 +116,8 @@ def _plot_curves(log, trials: list[Trial], path: Path) -> None:
 
 
 def _draw(space, best: list[Trial], path: Path, limit: int = 6) -> bool:
-    from mmlight.tables.cell_drawing import draw_cells
-    from mmlight.tables.drawing import draw
-
     steps = best if len(best) <= limit else [best[i * (len(best) - 1) // (limit - 1)] for i in range(limit)]
-    networks = {f'trial {t.number}: {t.reward:.3f}': space.decode(t.choices) for t in steps}
-    if networks and all(isinstance(network, Cells) for network in networks.values()):
-        draw_cells(networks, path)
-        return True
-    graphs = {title: graph_of(network) for title, network in networks.items()}
-    if not graphs or any(graph is None for graph in graphs.values()):
-        return False
-    draw(graphs, path, per_row=3)
-    return True
+    return space.draw({f'trial {t.number}: {t.reward:.3f}': space.decode(t.choices) for t in steps}, path)
 
 
 def _latencies(configs: list, shape: tuple[int, int]) -> list[float]:

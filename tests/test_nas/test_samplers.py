@@ -206,11 +206,11 @@ def test_the_first_population_is_random():
 
 
 def test_mutation_of_a_permutation_swaps():
-    sampler = RegularizedEvolution(PlainSpace(6, 6, permutation=True))
+    space = PlainSpace(6, 6, permutation=True)
     rng = random.Random(0)
     parent = (3, 1, 0, 5, 4, 2)
     for _ in range(20):
-        child = sampler.mutate(parent, rng)
+        child = space.mutate(parent, rng)
         assert sorted(child) == list(range(6))
         assert sum(a != b for a, b in zip(child, parent, strict=True)) == 2
 

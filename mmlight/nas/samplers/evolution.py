@@ -40,31 +40,8 @@ class RegularizedEvolution(Sampler):
                 batch.append(self.space.sample(rng))
                 continue
             rivals = rng.sample(list(self.members), min(self.tournament, len(self.members)))
-            batch.append(self.mutate(max(rivals, key=lambda member: member[1])[0], rng))
+            batch.append(self.space.mutate(max(rivals, key=lambda member: member[1])[0], rng))
         return batch
-
-    def mutate(self, parent: Choices, rng: random.Random) -> Choices:
-        """One decision changed. Later ones stay where they are legal; where not, the displaced choice is taken if it
-        is (which swaps two items of a permutation), else a random one."""
-        steps = list(range(len(parent)))
-        while steps:
-            step = steps.pop(rng.randrange(len(steps)))
-            others = [i for i, fits in enumerate(self.space.mask(parent[:step])) if fits and i != parent[step]]
-            if others:
-                break
-        else:
-            return parent
-        child = [*parent[:step], rng.choice(others)]
-        for later in range(step + 1, len(parent)):
-            legal = self.space.mask(child)
-            if legal[parent[later]]:
-                choice = parent[later]
-            elif parent[step] < len(legal) and legal[parent[step]]:
-                choice = parent[step]
-            else:
-                choice = rng.choice([i for i, fits in enumerate(legal) if fits])
-            child.append(choice)
-        return tuple(child)
 
     def tell(self, batch: Sequence[Choices], rewards: Sequence[float]) -> dict[str, float]:
         self.members.extend(zip(map(tuple, batch), map(float, rewards), strict=True))

@@ -2,15 +2,17 @@
 
 import hashlib
 import json
+import os
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from mmengine.config import Config
 
 from mmlight.errors import InputError
+from mmlight.tables import FeatureGraph, draw
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,29 @@ class DecisionSpace(ABC):
             choices.append(rng.choice([i for i, fits in enumerate(self.mask(choices)) if fits]))
         return tuple(choices)
 
+    def mutate(self, parent: Sequence[int], rng: random.Random) -> tuple[int, ...]:
+        """One decision changed. Later ones stay where they are legal; where not, the displaced choice is taken if it
+        is (which swaps two items of a permutation), else a random one."""
+        steps = list(range(len(parent)))
+        while steps:
+            step = steps.pop(rng.randrange(len(steps)))
+            others = [i for i, fits in enumerate(self.mask(parent[:step])) if fits and i != parent[step]]
+            if others:
+                break
+        else:
+            return tuple(parent)
+        child = [*parent[:step], rng.choice(others)]
+        for later in range(step + 1, len(parent)):
+            legal = self.mask(child)
+            if legal[parent[later]]:
+                choice = parent[later]
+            elif parent[step] < len(legal) and legal[parent[step]]:
+                choice = parent[step]
+            else:
+                choice = rng.choice([i for i, fits in enumerate(legal) if fits])
+            child.append(choice)
+        return tuple(child)
+
     def key(self, choices: Sequence[int]) -> str:
         """The same for choices that describe the same network."""
         content = json.dumps(self.to_dict(self.decode(choices)), sort_keys=True)
@@ -108,3 +133,15 @@ class SearchSpace(DecisionSpace):
         Raises:
             InputError: for a config whose model the table does not fit.
         """
+
+    def graph(self, architecture: Any) -> FeatureGraph | None:
+        """The table as a feature graph; None where it is not of that kind."""
+        return architecture if isinstance(architecture, FeatureGraph) else None
+
+    def draw(self, networks: Mapping[str, Any], path: str | os.PathLike) -> bool:
+        """Write a picture of networks (title to table); False where the space has none."""
+        graphs = {title: self.graph(network) for title, network in networks.items()}
+        if not graphs or None in graphs.values():
+            return False
+        draw(graphs, path, per_row=3)
+        return True

@@ -114,6 +114,9 @@ class BiFPNSpace(SearchSpace):
             'channels': architecture.channels,
         }
 
+    def graph(self, architecture: Pyramid) -> FeatureGraph:
+        return architecture.graph
+
     def apply(self, architecture: Pyramid, config: Config) -> None:
         neck, head = config.model.get('neck') or {}, config.model.get('bbox_head') or {}
         if neck.get('type') not in ('mmlight.BiFPN', 'mmlight.GraphFPN') or 'in_channels' not in head:

@@ -1,6 +1,7 @@
 """NASNet's space of convolutional cells (arXiv 1707.07012, Sec. 3.1)."""
 
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from math import prod
 
 from mmengine.config import Config
@@ -9,6 +10,7 @@ from mmlight import checks
 from mmlight.errors import InputError
 from mmlight.nas.spaces.base import Decision, SearchSpace
 from mmlight.registry import SPACES
+from mmlight.tables.cell_drawing import draw_cells
 from mmlight.tables.cells import COMBINES, OPS, CellBlock, Cells
 
 
@@ -63,6 +65,11 @@ class NASNetSpace(SearchSpace):
             pairs = sorted(zip(block['inputs'], block['ops'], strict=True))
             block['inputs'], block['ops'] = ([pair[i] for pair in pairs] for i in (0, 1))
         return cells
+
+    def draw(self, networks: Mapping[str, Cells], path: str | os.PathLike) -> bool:
+        if networks:
+            draw_cells(networks, path)
+        return bool(networks)
 
     def apply(self, architecture: Cells, config: Config) -> None:
         backbone = config.model.backbone

@@ -8,6 +8,7 @@ from mmengine.config import Config
 from mmlight.errors import InputError
 from mmlight.nas.spaces.base import Decision, SearchSpace
 from mmlight.registry import SPACES
+from mmlight.tables import FeatureGraph
 from mmlight.tables.scale_permuted import BLOCK_COUNTS, FISH_ORDER, HOURGLASS_ORDER, Block, ScalePermuted
 
 OUTPUT_LEVELS = (3, 4, 5, 6, 7)
@@ -159,8 +160,10 @@ class SpineNetSpace(SearchSpace):
         return items, shifts
 
     def to_dict(self, architecture: ScalePermuted) -> dict:
-        graph = architecture.graph(prune=True)
-        return graph.to_dict()
+        return self.graph(architecture).to_dict()
+
+    def graph(self, architecture: ScalePermuted) -> FeatureGraph:
+        return architecture.graph(prune=True)
 
     def apply(self, architecture: ScalePermuted, config: Config) -> None:
         backbone = config.model.backbone
