@@ -5,8 +5,11 @@ Configs keep ``default_scope='mmdet'`` or ``'mmseg'`` and write ``type='mmlight.
 """
 
 from importlib.util import find_spec
+from typing import Any
 
 from mmengine import registry as root
+
+from mmlight.errors import InputError
 
 
 def _child(parent: root.Registry, *locations: str) -> root.Registry:
@@ -28,6 +31,23 @@ METRICS = _child(root.METRICS, *(['mmlight.nas.one_shot.coco_metric'] if find_sp
 
 GRAPHS = _own('graph', 'mmlight.tables')
 """Functions ``(low, high, merge=...)`` that make a :class:`~mmlight.tables.FeatureGraph`, by the name of the graph."""
+MERGES = _own('merge', 'mmlight.layers.merges')
+"""Classes like :class:`mmlight.layers.Merge`, by the name that a node's ``merge`` has."""
+BLOCKS = _own('block', 'mmlight.layers.fusion_cell')
+"""What follows a merge in a neck, ``(channels, separable, bias, norm_cfg, act_cfg)``, by the name of a node's block."""
 SPACES = _own('space', 'mmlight.nas.spaces')
 SAMPLERS = _own('sampler', 'mmlight.nas.samplers')
 OBJECTIVES = _own('objective', 'mmlight.nas.objectives')
+
+
+def registered(registry: root.Registry, name: object, where: str) -> Any:
+    """What a registry holds under a name.
+
+    Raises:
+        InputError: saying ``where``, for a name that it does not hold.
+    """
+    found = registry.get(name) if name and isinstance(name, str) else None
+    if found is None:
+        registry.import_from_location()
+        raise InputError(f'{where}: unknown {registry.name} {name!r}, known are {", ".join(registry.module_dict)}')
+    return found

@@ -4,7 +4,7 @@ from mmlight.layers.checkpointing import recomputed
 from mmlight.layers.fusion_cell import ConvNorm, fusion_cell
 from mmlight.layers.graph_executor import GraphExecutor, level_sizes
 from mmlight.layers.mbconv import MBConv
-from mmlight.layers.merges import build_merge
+from mmlight.layers.merges import Merge, SumMerge, build_merge
 from mmlight.layers.resample import Conv2dSame, MaxPool2dSame, Resize, max_pool_same, resize
 from mmlight.layers.separable import SeparableConv
 from mmlight.layers.xception import XceptionBlock, separable_conv, xception_stage
@@ -20,10 +20,12 @@ __all__ = [
     'GraphExecutor',
     'MBConv',
     'MaxPool2dSame',
+    'Merge',
     'PSRoIAlign',
     'PSRoIPool',
     'Resize',
     'SeparableConv',
+    'SumMerge',
     'XceptionBlock',
     'build_merge',
     'fusion_cell',

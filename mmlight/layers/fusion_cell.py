@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from mmcv.cnn import build_activation_layer, build_norm_layer
 from torch import Tensor, nn
 
-from mmlight.errors import InputError
 from mmlight.layers.graph_executor import GraphExecutor
 from mmlight.layers.merges import build_merge
 from mmlight.layers.resample import Resize
 from mmlight.layers.separable import SeparableConv
+from mmlight.registry import BLOCKS, registered
 from mmlight.tables import FeatureGraph
 
 
@@ -31,6 +31,7 @@ class ConvNorm(nn.Module):
         return self.bn(self.conv(x))
 
 
+@BLOCKS.register_module('conv')
 class FusionBlock(ConvNorm):
     """Activation, 3x3 convolution, norm: what follows a merge."""
 
@@ -84,12 +85,11 @@ def fusion_cell(
         overlap: Cells that neighbouring pooling windows share.
 
     Raises:
-        InputError: for a block other than ``'conv'``.
+        InputError: for an unknown block.
     """
     first = len(graph.inputs)
-    unknown = {node.block for node in graph.nodes} - {'conv', None}
-    if unknown:
-        raise InputError(f"feature graph: a neck's blocks are 'conv' or None, got {sorted(unknown)}")
+    kinds = sorted({node.block for node in graph.nodes if node.block is not None})
+    blocks = {kind: registered(BLOCKS, kind, 'feature graph of a neck') for kind in kinds}
 
     def edge(source: int, target: int) -> nn.Module:
         if source >= first or in_channels[source] == out_channels:
@@ -101,8 +101,7 @@ def fusion_cell(
         return build_merge(node.merge, [graph.levels[i] for i in node.inputs], out_channels)
 
     def block(target: int) -> nn.Module:
-        if graph.nodes[target - first].block is None:
-            return nn.Identity()
-        return FusionBlock(out_channels, separable, bias, norm_cfg, act_cfg)
+        kind = graph.nodes[target - first].block
+        return nn.Identity() if kind is None else blocks[kind](out_channels, separable, bias, norm_cfg, act_cfg)
 
     return GraphExecutor(graph, edge, merge, block)

@@ -13,13 +13,9 @@ from mmlight.nas.export import network_of_rank
 from mmlight.nas.log import TrialLog
 from mmlight.nas.objectives import ProxyTraining, count, train
 from mmlight.nas.samplers.base import Choices
+from mmlight.registry import GRAPHS, registered
 from mmlight.runtime.config import load_config
 from mmlight.runtime.train import set_epochs
-from mmlight.tables import FeatureGraph
-from mmlight.tables.builders import fpn, nas_fpn, pafpn
-
-GRAPHS: dict[str, Callable[[], FeatureGraph]] = {'nas_fpn': nas_fpn, 'fpn': fpn, 'pafpn': pafpn}
-"""Published graphs that the neck of a NAS-FPN search can take."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +62,7 @@ def compare(
     Args:
         searches: Their work dirs.
         out: Folder for configs, logs and results.
-        graphs: Names of :data:`GRAPHS`.
+        graphs: Names of :data:`mmlight.registry.GRAPHS`, on the levels 3 to 7.
         epochs: Of every training; None for the proxy's.
         seeds: One training each.
         workers: Trainings at once.
@@ -80,8 +76,7 @@ def compare(
         InputError: for an unknown graph, searches in different spaces, an ``out`` with other settings, a proxy without
             a test split, and a training that failed three times.
     """
-    if unknown := [name for name in graphs if name not in GRAPHS]:
-        raise InputError(f'--graphs: must be of {", ".join(GRAPHS)}, got {unknown[0]!r}')
+    published = {name: registered(GRAPHS, name, '--graphs')(3, 7) for name in graphs}
     alone = [Path(path).name for path in searches]
     found = {f'best of {name if alone.count(name) == 1 else path}': network_of_rank(path)
              for name, path in zip(alone, searches, strict=True)}  # fmt: skip
@@ -89,7 +84,7 @@ def compare(
     for name, (_, other, _) in found.items():
         if type(other) is not type(space):
             raise InputError(f'{name}: is of {type(other).__name__}, the first of {type(space).__name__}')
-    networks = {name: network for name, (_, _, network) in found.items()} | {name: GRAPHS[name]() for name in graphs}
+    networks = {name: network for name, (_, _, network) in found.items()} | published
 
     out, rows = Path(out), []
     settings = dict(networks={name: space.to_dict(network) for name, network in networks.items()},

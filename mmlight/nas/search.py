@@ -15,7 +15,7 @@ from mmlight.errors import InputError
 from mmlight.nas.backends import make_backend
 from mmlight.nas.driver import Progress, SearchDriver, Trial
 from mmlight.nas.log import TrialLog
-from mmlight.registry import OBJECTIVES, SAMPLERS, SPACES
+from mmlight.registry import OBJECTIVES, SAMPLERS, SPACES, registered
 from mmlight.runtime.config import find_config, load_config
 from mmlight.runtime.progress import make_progress
 from mmlight.runtime.work_dir import locked
@@ -39,11 +39,7 @@ def build(kind: str, section: dict, known: Registry, *arguments):
         InputError: for an unknown type or argument.
     """
     options = dict(section)
-    name = options.pop('type', None)
-    made = known.get(name) if isinstance(name, str) else None
-    if made is None:
-        names = ', '.join(known.module_dict)
-        raise InputError(f'config key {kind}.type: must be one of {names}, got {name!r}')
+    made = registered(known, options.pop('type', None), f'config key {kind}.type')
     try:
         return made(*arguments, **options)
     except TypeError as error:

@@ -2,10 +2,9 @@
 
 from mmlight.tables.builders import bifpn, build_graph, fpn, fully_connected, nas_fpn, pafpn, repeat
 from mmlight.tables.drawing import draw, to_dot
-from mmlight.tables.feature_graph import MERGES, FeatureGraph, Node
+from mmlight.tables.feature_graph import FeatureGraph, Node
 
 __all__ = [
-    'MERGES',
     'FeatureGraph',
     'Node',
     'bifpn',

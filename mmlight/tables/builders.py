@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from mmlight.errors import InputError
-from mmlight.registry import GRAPHS
+from mmlight.registry import GRAPHS, registered
 from mmlight.tables.feature_graph import FeatureGraph, Node
 
 
@@ -119,6 +119,18 @@ def nas_fpn(attention: str = 'tf', block: str | None = 'conv') -> FeatureGraph:
     return FeatureGraph((3, 4, 5, 6, 7), tuple(replace(n, block=n.block and block) for n in nodes), outputs)
 
 
+@GRAPHS.register_module('nas_fpn')
+def _published(low: int, high: int, merge: str | None = None, attention: str = 'tf') -> FeatureGraph:
+    if (low, high) != (3, 7):
+        raise InputError(f'feature graph: NAS-FPN is published for levels 3 to 7, got {low} to {high}')
+    return build_graph(nas_fpn(attention), low, high, merge)
+
+
+@GRAPHS.register_module('nas_fpn_mmdet')
+def _published_mmdet(low: int, high: int, merge: str | None = None) -> FeatureGraph:
+    return _published(low, high, merge, 'mmdet')
+
+
 def repeat(graph: FeatureGraph, times: int) -> FeatureGraph:
     """``times`` copies one after the other, each reading the outputs of the one before.
 
@@ -161,10 +173,7 @@ def build_graph(graph: str | Mapping | FeatureGraph, low: int, high: int, merge:
         InputError: for an unknown name and for a graph that breaks a rule.
     """
     if isinstance(graph, str):
-        builder = GRAPHS.get(graph)
-        if builder is None:
-            known = ', '.join(GRAPHS.module_dict)
-            raise InputError(f'feature graph: unknown name {graph!r}, known are {known} (or give a dict)')
+        builder = registered(GRAPHS, graph, 'feature graph')
         return builder(low, high, **({} if merge is None else {'merge': merge}))
     graph = graph if isinstance(graph, FeatureGraph) else FeatureGraph.from_dict(graph)
     if merge is None:

@@ -9,6 +9,7 @@ from math import hypot, pi
 from typing import TYPE_CHECKING
 
 from mmlight.errors import InputError
+from mmlight.registry import MERGES
 from mmlight.tables.feature_graph import FeatureGraph
 from mmlight.tables.scale_permuted import ScalePermuted
 
@@ -19,18 +20,6 @@ if TYPE_CHECKING:
 
 INPUT_COLOUR = '#d9d9d9'
 SAME_LEVEL, COARSER, FINER = '#555555', '#1d4e89', '#b23a48'  # edges
-COLOURS = {
-    'sum': '#8ecae6',
-    'fast': '#ffb703',
-    'softmax': '#f4a582',
-    'unbounded': '#e9c46a',
-    'channel_fast': '#b5838d',
-    'channel_softmax': '#cdb4db',
-    'attention': '#90be6d',
-    'attention_mmdet': '#43aa8b',
-}
-
-
 SHAPES = {'bottleneck': 's', 'residual': 'D', 'mbconv': 'h'}
 """Matplotlib markers of the blocks that are not circles; as in arXiv 1912.05027, Fig. 4."""
 
@@ -106,7 +95,7 @@ def draw(
     nodes = [node for graph in graphs.values() for node in graph.nodes]
     merges = {node.merge for node in nodes}
     blocks = {node.block for node in nodes} | set(stems.values())
-    _legend(figure, [merge for merge in COLOURS if merge in merges], blocks, len(stems) == len(graphs))
+    _legend(figure, [merge for merge in MERGES.module_dict if merge in merges], blocks, len(stems) == len(graphs))
     if path is not None:
         figure.savefig(path, dpi=120)
     return figure
@@ -127,7 +116,7 @@ def _draw_one(
     for index, (x, y) in enumerate(spots):
         node = graph.nodes[index - len(graph.inputs)] if index >= len(graph.inputs) else None
         style = dict(
-            facecolor=COLOURS[node.merge] if node else INPUT_COLOUR,
+            facecolor=MERGES.get(node.merge).colour if node else INPUT_COLOUR,
             edgecolor='black',
             linewidth=2.2 if index in graph.outputs else 0.8,
             linestyle='--' if node and node.block is None else '-',
@@ -191,7 +180,10 @@ def _legend(figure: Figure, merges: list[str], blocks: set[str | None], tables: 
         return Patch(facecolor=colour, edgecolor='black', label=label)
 
     size = 8 if figure.get_figwidth() < 18 else 14
-    handles = [patch(INPUT_COLOUR, 'stem' if tables else 'input'), *(patch(COLOURS[merge], merge) for merge in merges)]
+    handles = [
+        patch(INPUT_COLOUR, 'stem' if tables else 'input'),
+        *(patch(MERGES.get(merge).colour, merge) for merge in merges),
+    ]
     handles += [
         Line2D(
             [], [], linestyle='', marker=marker, markersize=size, markeredgecolor='black', color='white', label=block
@@ -218,7 +210,7 @@ def to_dot(graph: FeatureGraph, name: str = 'features') -> str:
     lines = [f'digraph "{quoted}" {{', '  rankdir=TB; node [shape=circle, style=filled];']
     for index in range(len(graph.levels)):
         node = graph.nodes[index - len(graph.inputs)] if index >= len(graph.inputs) else None
-        colour = COLOURS[node.merge] if node else INPUT_COLOUR
+        colour = MERGES.get(node.merge).colour if node else INPUT_COLOUR
         attributes = f'label="{index}\\n{graph.name(index)}", fillcolor="{colour}"'
         if node:
             attributes += f', tooltip="{node.merge}, {node.block}"'

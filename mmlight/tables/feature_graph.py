@@ -13,20 +13,9 @@ from itertools import pairwise
 from typing import TypeVar
 
 from mmlight.errors import InputError
+from mmlight.registry import MERGES, registered
 
 T = TypeVar('T')
-
-# What a node may do with its inputs after they were brought to its size, and the least number of inputs it needs.
-MERGES = {
-    'sum': 1,  # x1 + x2 + ...
-    'fast': 1,  # sum of relu(w_i) x_i / (sum of relu(w_j) + 1e-4), one weight w per input
-    'softmax': 1,  # sum of softmax(w)_i x_i
-    'unbounded': 1,  # sum of w_i x_i
-    'channel_fast': 1,  # as 'fast', one weight per input and channel
-    'channel_softmax': 1,  # as 'softmax', one weight per input and channel
-    'attention': 2,  # NAS-FPN's global pooling of exactly two inputs
-    'attention_mmdet': 2,  # the same in mmdet's form: average of the second input
-}
 
 
 @dataclass(frozen=True)
@@ -36,8 +25,9 @@ class Node:
     Attributes:
         level: Pyramid level: the node's map has ``1 / 2 ** level`` of the image's size, rounded up.
         inputs: The features that it reads, by index: the graph's inputs come first, then its nodes in their order.
-        merge: One of :data:`MERGES`.
-        block: What follows the merge, by a name that the model which builds the graph knows; ``None`` for nothing.
+        merge: One of :data:`mmlight.registry.MERGES`.
+        block: What follows the merge: in a neck one of :data:`mmlight.registry.BLOCKS`, in a backbone a kind that it
+            knows; ``None`` for nothing.
         leftovers: Further features of the same level that are added to the merged ones as they are. NAS-FPN and
             SpineNet give an output node those that nothing else reads.
     """
@@ -181,6 +171,20 @@ def as_tuple(what: str, values: Iterable) -> tuple:
     return tuple(values)
 
 
+def find_merge(where: str, kind: object, inputs: Sequence[int]) -> type:
+    """The class of a merge.
+
+    Raises:
+        InputError: saying ``where``, for an unknown merge, or a number of inputs that it does not take.
+    """
+    merge = registered(MERGES, kind, where)
+    if len(inputs) < merge.least:
+        raise InputError(f'{where}: merge {kind!r} needs at least {merge.least} input(s), got {list(inputs)}')
+    if merge.most is not None and len(inputs) > merge.most:
+        raise InputError(f'{where}: merge {kind!r} takes at most {merge.most} input(s), got {list(inputs)}')
+    return merge
+
+
 def _check_inputs(levels: Sequence[int]) -> None:
     if not levels or not all(isinstance(level, int) and level >= 0 for level in levels):
         raise InputError(f'feature graph: inputs must be one or more levels (integers from 0), got {levels!r}')
@@ -192,15 +196,9 @@ def _check_node(graph: FeatureGraph, position: int, node: Node) -> None:
     if not isinstance(node.level, int) or node.level < 0:
         raise InputError(f'feature graph: node {position} (feature {own}): level must be an integer from 0, '
                          f'got {node.level!r}')  # fmt: skip
-    if not isinstance(node.merge, str) or node.merge not in MERGES:
-        raise InputError(f'{where}: unknown merge {node.merge!r}, known are {", ".join(MERGES)}')
     if node.block is not None and not isinstance(node.block, str):
         raise InputError(f'{where}: block must be a name or None, got {node.block!r}')
-    if len(node.inputs) < MERGES[node.merge]:
-        raise InputError(f'{where}: merge {node.merge!r} needs at least {MERGES[node.merge]} input(s), '
-                         f'got {list(node.inputs)}')  # fmt: skip
-    if node.merge.startswith('attention') and len(node.inputs) > 2:
-        raise InputError(f'{where}: merge {node.merge!r} takes two inputs, got {list(node.inputs)}')
+    find_merge(where, node.merge, node.inputs)
     if len(set(node.sources)) < len(node.sources):
         raise InputError(f'{where}: reads a feature twice, it reads {list(node.sources)}')
     for source in node.sources:

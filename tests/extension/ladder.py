@@ -1,16 +1,26 @@
-"""A pyramid, as a user writes it: every level reads itself and the two coarser ones."""
+"""A pyramid and its merge, as a user writes them: every level reads itself and the two coarser ones, their maximum."""
 
-from mmlight.registry import GRAPHS
+from functools import reduce
+
+import torch
+
+from mmlight.layers import Merge
+from mmlight.registry import GRAPHS, MERGES
 from mmlight.tables import FeatureGraph, Node
 
 
+@MERGES.register_module('maximum')
+class Maximum(Merge):
+    colour = '#d62828'
+
+    def forward(self, features):
+        return reduce(torch.maximum, features)
+
+
 @GRAPHS.register_module()
-def ladder(low, high, merge='fast'):
-    levels = tuple(range(low, high + 1))
-    last = {level: index for index, level in enumerate(levels)}
-    nodes = []
+def ladder(low, high, merge='maximum'):
+    levels, nodes, last = tuple(range(low, high + 1)), [], {level: level - low for level in range(low, high + 1)}
     for level in reversed(levels[:-1]):
-        sources = [last[other] for other in (level, level + 1, level + 2) if other in last]
-        nodes.append(Node(level, tuple(sources), merge, 'conv'))
+        nodes.append(Node(level, [last[other] for other in (level, level + 1, level + 2) if other in last], merge))
         last[level] = len(levels) + len(nodes) - 1
-    return FeatureGraph(levels, tuple(nodes), tuple(last[level] for level in levels))
+    return FeatureGraph(levels, nodes, [last[level] for level in levels])

@@ -1,9 +1,11 @@
 """What a user adds in files of their own, by public names alone: a pyramid, a space, a sampler. Nothing is patched."""
 
 import re
+import runpy
 import sys
 from pathlib import Path
 
+import onnx
 import pytest
 import torch
 
@@ -14,9 +16,10 @@ from mmlight.deploy.export import export  # noqa: E402
 from mmlight.errors import InputError  # noqa: E402
 from mmlight.measure.complexity import measure  # noqa: E402
 from mmlight.nas import search  # noqa: E402
+from mmlight.nas.export import export as export_network  # noqa: E402
 from mmlight.registry import GRAPHS, MODELS, SAMPLERS, SPACES  # noqa: E402
 from mmlight.runtime.config import load_config  # noqa: E402
-from mmlight.tables import build_graph, draw  # noqa: E402
+from mmlight.tables import FeatureGraph, Node, build_graph, draw, to_dot  # noqa: E402
 
 IMPORTS = "custom_imports = dict(imports=['mmlight', {}], allow_failed_imports=False)\n"
 PROXY = HERE.parents[1] / 'configs' / 'nas' / 'nas-fpn_shufflenet-v2_sample.py'
@@ -29,25 +32,62 @@ def test_they_are_short_and_public(file, most):
     assert not re.search(r'\b_[a-z]', text)
 
 
-def test_a_pyramid_by_its_name(tmp_path):
-    """Built by a config, trained a step, drawn, counted and exported."""
-    (tmp_path / 'config.py').write_text(
-        f"_base_ = 'mmlight::nas_fpn/retinanet_r18_nasfpn-3x64_sample.py'\n{IMPORTS.format(repr('ladder'))}"
-        "model = dict(neck=dict(_delete_=True, type='mmlight.GraphFPN', in_channels=[128, 256, 512], out_channels=16,\n"
-        "                       graph='ladder', num_cells=2), bbox_head=dict(in_channels=16))\n"
-    )
-    cfg = load_config(tmp_path / 'config.py')
+def own_pyramid(path, base, channels, more=''):
+    """A config whose neck is the ladder."""
+    neck = dict(_delete_=True, type='mmlight.GraphFPN', in_channels=channels, out_channels=16, graph='ladder')
+    head = 'bbox_head=dict(in_channels=16)'
+    path.write_text(f'_base_ = {base!r}\n{IMPORTS.format(repr("ladder"))}model = dict(neck={neck!r}, {head})\n{more}')
+    return path
+
+
+def test_a_pyramid_with_a_merge_of_its_own(tmp_path):
+    """Built by a config, computed as its docstring says, trained a step, drawn, counted and exported."""
+    base = 'mmlight::nas_fpn/retinanet_r18_nasfpn-3x64_sample.py'
+    cfg = load_config(own_pyramid(tmp_path / 'config.py', base, [128, 256, 512]))
     neck = MODELS.build(cfg.model.neck)
     maps = neck([torch.randn(1, c, s, s, requires_grad=True) for c, s in ((128, 16), (256, 8), (512, 4))])
     assert [tuple(x.shape) for x in maps] == [(1, 16, s, s) for s in (16, 8, 4, 2, 1)]
     sum(x.sum() for x in maps).backward()
     assert all(p.grad is not None for p in neck.parameters())
+
+    a, b, c = torch.randn(3, 1, 16, 4, 4)
+    torch.testing.assert_close(neck.cells[0].nodes[2].merge([a, b, c]), torch.stack([a, b, c]).amax(0))
     graph = build_graph('ladder', 3, 7)
     assert [node.inputs for node in graph.nodes] == [(3, 4), (2, 5, 4), (1, 6, 5), (0, 7, 6)]
-    draw({'ladder': graph}, tmp_path / 'ladder.png')
-    assert (tmp_path / 'ladder.png').stat().st_size > 5000
+    figure = draw({'ladder': graph}, tmp_path / 'ladder.png')
+    assert 'maximum' in {text.get_text() for text in figure.legends[0].get_texts()}
+    assert to_dot(graph).count('fillcolor="#d62828"') == 4
     assert measure(cfg, (128, 128)).parameters > 11e6
-    assert export(cfg, out=tmp_path / 'ladder.onnx', shape=(128, 128)).file.stat().st_size > 30e6
+    exported = export(cfg, out=tmp_path / 'ladder.onnx', shape=(128, 128)).file
+    operators = {node.op_type for node in onnx.load(exported).graph.node}
+    assert 'Max' in operators
+    with pytest.raises(InputError, match="merge 'maximum' needs at least 1"):
+        FeatureGraph((3,), (Node(3, (), 'maximum'),), (1,))
+
+
+def test_the_pyramid_in_the_tools(tmp_path, monkeypatch, capsys):
+    """draw_graph.py takes it by its module's name, and a search varies what stands around it."""
+    script = HERE.parents[1] / 'tools' / 'analysis_tools' / 'draw_graph.py'
+    arguments = ['ladder.ladder', '--out', str(tmp_path / 'ladder.dot')]
+    monkeypatch.setattr(sys, 'argv', [str(script), *arguments])
+    runpy.run_path(str(script), run_name='__main__')
+    assert (tmp_path / 'ladder.dot').read_text().count('tooltip="maximum, conv"') == 4
+
+    proxy = own_pyramid(tmp_path / 'proxy.py', str(PROXY), [48, 96, 192])
+    sections = dict(
+        space=dict(type='TwoWidths'),
+        sampler=dict(type='Neighbours'),
+        objective=dict(type='MACs', target=60e6, shape=(128, 128)),
+        trials=3,
+        batch_size=3,
+    )
+    text = f'_base_ = {str(proxy)!r}\n' + IMPORTS.format("'ladder', 'two_widths', 'neighbours'")
+    (tmp_path / 'own.py').write_text(f'{text}search = dict(_delete_=True, **{sections!r})\n')
+    trials = search.run(tmp_path / 'own.py', tmp_path / 'run')
+    assert len({trial.metrics['macs'] for trial in trials}) == 3
+    best = tmp_path / 'best.py'
+    export_network(tmp_path / 'run', best)
+    assert load_config(best).model.neck.graph == 'ladder'
 
 
 @pytest.mark.parametrize('sampler', ['Neighbours', 'RandomSampler'])
@@ -70,7 +110,7 @@ def test_a_search_in_a_space_of_ones_own(tmp_path, sampler):
 def test_an_unknown_name_lists_them_too():
     import ladder  # noqa: F401
 
-    with pytest.raises(InputError, match=r"unknown name 'stairs', known are fpn, .*ladder"):
+    with pytest.raises(InputError, match=r"unknown graph 'stairs', known are fpn, .*ladder"):
         build_graph('stairs', 3, 7)
     assert GRAPHS.get('ladder') is not None
     assert SPACES.get('NASFPNSpace') is not None

@@ -350,7 +350,7 @@ def test_compiles_and_exports():
 @pytest.mark.parametrize(
     ('options', 'message'),
     [
-        (dict(graph='bifnp'), "unknown name 'bifnp'"),
+        (dict(graph='bifnp'), "unknown graph 'bifnp'"),
         (dict(fusion='mean'), "unknown merge 'mean'"),
         (dict(fusion=['fast']), r"unknown merge \['fast'\]"),
         (dict(num_cells=3.0), 'num_cells must be an integer of at least 1, got 3.0'),
@@ -373,7 +373,7 @@ def test_compiles_and_exports():
         ),
         (
             dict(graph=dict(inputs=[3, 4], nodes=[[3, [0, 1], 'sum', 'mbconv']], outputs=[2]), in_channels=[8]),
-            r"blocks are 'conv' or None, got \['mbconv'\]",
+            r"unknown block 'mbconv', known are conv",
         ),
         (
             dict(graph=dict(inputs=[3, 4, 5], nodes=[[3, [0, 1, 2]]], outputs=[3]), num_cells=2),

@@ -221,8 +221,8 @@ def test_table_of_a_comparison():
 
 
 def test_bad_comparison(tmp_path):
-    with pytest.raises(InputError, match="--graphs: must be of nas_fpn, fpn, pafpn, got 'bifpn'"):
-        compare([tmp_path], tmp_path / 'out', ['bifpn'])
+    with pytest.raises(InputError, match="--graphs: unknown graph 'stairs', known are fpn, pafpn, bifpn"):
+        compare([tmp_path], tmp_path / 'out', ['stairs'])
     with pytest.raises(InputError, match='holds no search'):
         compare([tmp_path], tmp_path / 'out')
 
@@ -340,7 +340,10 @@ def test_growing_after_the_search(tmp_path, name, part, expected, head):
 @pytest.mark.parametrize(
     ('changes', 'message'),
     [
-        (dict(space=dict(type='Hyperspace')), r"search.space.type: must be one of .*NASFPNSpace, .*, got 'Hyperspace'"),
+        (
+            dict(space=dict(type='Hyperspace')),
+            r"search.space.type: unknown space 'Hyperspace', known .*NASFPNSpace",
+        ),
         (dict(sampler=dict(type='RNNController', speed=3)), r"config key search.sampler: .* unexpected .* 'speed'"),
         (dict(space='NASFPNSpace'), "search.space: must be a dict with a type, got 'NASFPNSpace'"),
         (dict(objective=dict(type='MACs', target=0, shape=(64, 64))), 'MACs: target must be a number above 0, got 0'),

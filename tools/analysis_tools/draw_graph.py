@@ -12,17 +12,9 @@ from pathlib import Path
 from mmlight.arguments import Parser
 from mmlight.errors import InputError, exit_on_input_error
 from mmlight.registry import GRAPHS
-from mmlight.tables import FeatureGraph, draw, nas_fpn, repeat, scale_permuted, to_dot
+from mmlight.tables import FeatureGraph, build_graph, draw, repeat, scale_permuted, to_dot
 from mmlight.tables.scale_permuted import R0_SP53, ScalePermuted
 
-PUBLISHED = {
-    'fpn': ('FPN', GRAPHS.get('fpn')),
-    'pafpn': ('PANet', GRAPHS.get('pafpn')),
-    'nas_fpn': ('NAS-FPN', nas_fpn),
-    'nas_fpn_mmdet': ('NAS-FPN in mmdet', lambda: nas_fpn('mmdet')),
-    'bifpn': ('BiFPN', GRAPHS.get('bifpn')),
-    'fully_connected': ('Fully connected', GRAPHS.get('fully_connected')),
-}
 TABLES = {
     'spinenet-49': ('SpineNet-49', scale_permuted.SPINENET_49),
     'spinenet-mobile': ('SpineNet mobile', scale_permuted.SPINENET_MOBILE),
@@ -47,13 +39,10 @@ def find(name: str, copies: int = 1) -> tuple[str, FeatureGraph | ScalePermuted]
 
 
 def find_pyramid(name: str) -> tuple[str, FeatureGraph]:
-    """Title and graph of a published pyramid or a JSON file."""
-    if name in PUBLISHED:
-        title, build = PUBLISHED[name]
-        return title, build()
+    """Title and graph of a registered pyramid or a JSON file."""
     path = Path(name)
     if not path.is_file():
-        raise InputError(f'graph {name}: neither a file nor one of {", ".join([*PUBLISHED, *TABLES])}')
+        return name, build_graph(name, 3, 7)
     try:
         return path.stem, FeatureGraph.from_dict(json.loads(path.read_text()))
     except json.JSONDecodeError as error:
@@ -62,8 +51,10 @@ def find_pyramid(name: str) -> tuple[str, FeatureGraph]:
 
 def main() -> None:
     parser = Parser(description=__doc__.splitlines()[0])
+    GRAPHS.import_from_location()
+    names = ', '.join([*GRAPHS.module_dict, *TABLES])
     parser.add_argument(
-        'graphs', nargs='+', metavar='GRAPH', help=f'{", ".join([*PUBLISHED, *TABLES])}, or a JSON file'
+        'graphs', nargs='+', metavar='GRAPH', help=f'{names}, a JSON file, or MODULE.FUNCTION of a file of your own'
     )
     parser.add_argument('--repeat', type=int, default=1, metavar='N', help='copies, one after the other')
     parser.add_argument('--per-row', type=int, default=4, metavar='N', help='graphs side by side')

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from mmlight import checks
 from mmlight.errors import InputError
-from mmlight.layers import GraphExecutor, build_merge, max_pool_same
+from mmlight.layers import GraphExecutor, SumMerge, max_pool_same
 from mmlight.layers.arithmetic import PADDINGS, conv_cfg_of, declare_arithmetic, max_pool
 from mmlight.layers.resample import constant
 from mmlight.models.backbones.base import Backbone
@@ -324,7 +324,7 @@ class SpineNet(Backbone):
             )
             return nn.Sequential(layers.act(), group)
 
-        self.blocks = GraphExecutor(graph, edge, lambda target: build_merge('sum', (), 0), block, outputs)
+        self.blocks = GraphExecutor(graph, edge, lambda target: SumMerge(), block, outputs)
         self.endpoints = nn.ModuleList(
             layers.conv(channels[i], own.endpoint_channels, 1, act=endpoint_act) for i in outputs
         )

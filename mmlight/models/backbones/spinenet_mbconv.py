@@ -8,7 +8,7 @@ from mmcv.cnn import ConvModule, build_activation_layer
 from torch import Tensor, nn
 
 from mmlight import checks
-from mmlight.layers import GraphExecutor, MBConv, build_merge
+from mmlight.layers import GraphExecutor, MBConv, SumMerge
 from mmlight.layers.arithmetic import conv_cfg_of, declare_arithmetic
 from mmlight.models.backbones.base import Backbone
 from mmlight.registry import MODELS
@@ -119,7 +119,7 @@ class SpineNetMBConv(Backbone):
             rate = drop_path_rate * (target - len(graph.inputs) + 1) / len(graph.nodes)
             return nn.Sequential(build_activation_layer(act_cfg), mbconv(width, width, drop_path=rate))
 
-        self.blocks = GraphExecutor(graph, edge, lambda target: build_merge('sum', (), 0), block)
+        self.blocks = GraphExecutor(graph, edge, lambda target: SumMerge(), block)
         self.endpoints = nn.ModuleList(
             ConvModule(widths[level], endpoint, 1, **layers) for level in graph.output_levels
         )

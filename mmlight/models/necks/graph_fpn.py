@@ -75,7 +75,7 @@ class GraphFPN(BaseModule):
         start_level: Level of the first map: its stride is ``2 ** start_level``. (In mmdet's necks ``start_level`` is an
             index into ``in_channels``.)
         end_level: Highest level that comes out; 7 for a graph by name, else what the graph says.
-        fusion: Merge of all nodes, one of :data:`mmlight.tables.MERGES`; ``None`` keeps the graph's.
+        fusion: Merge of all nodes, one of :data:`mmlight.registry.MERGES`; ``None`` keeps the graph's.
         separable: Separable 3x3 convolutions; full ones without.
         conv_bias: Bias of convolutions that a norm follows. It changes nothing but the count of parameters, and the
             published weights have it.
