@@ -35,6 +35,8 @@ MERGES = _own('merge', 'mmlight.layers.merges')
 """Classes like :class:`mmlight.layers.Merge`, by the name that a node's ``merge`` has."""
 BLOCKS = _own('block', 'mmlight.layers.fusion_cell')
 """What follows a merge in a neck, ``(channels, separable, bias, norm_cfg, act_cfg)``, by the name of a node's block."""
+WEIGHTS = _own('family of weights', 'mmlight.tables.weight_layouts')
+"""Functions that give the :class:`~mmlight.tables.weight_layouts.Layout` of each foreign file of a backbone."""
 SPACES = _own('space', 'mmlight.nas.spaces')
 SAMPLERS = _own('sampler', 'mmlight.nas.samplers')
 OBJECTIVES = _own('objective', 'mmlight.nas.objectives')

@@ -34,15 +34,6 @@ def exported(file: str | Path) -> Callable[[Config], None]:
     return change
 
 
-def read_description(file: str | Path) -> dict[str, Any]:
-    """What :func:`mmlight.deploy.export.describe` stored in a file.
-
-    Raises:
-        InputError: the file is missing, no ONNX file, or was not written by ``export_onnx.py``.
-    """
-    return _open(file)[1]
-
-
 def _open(file: str | Path) -> tuple[Any, dict[str, Any]]:
     if not Path(file).is_file():
         raise InputError(f'--onnx {file}: no such file')

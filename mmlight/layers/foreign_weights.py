@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from mmlight import checks
 from mmlight.errors import InputError
 from mmlight.layers.arithmetic import KEY, check_arithmetic, encode
-from mmlight.tables.weight_layouts import LAYOUTS, REFUSED, Layout
+from mmlight.tables.weight_layouts import REFUSED, Layout, layouts
 
 DIALECTS = {'first_block': ('half', 'keep'), 'shuffle_mode': ('interleave', 'parity')}
 
@@ -40,7 +40,7 @@ def _find(weights: Mapping[str, Tensor]) -> Layout | None:
         if name in weights:
             raise InputError(f'{name} is of {reason}')
     modules = {name.rpartition('.')[0] for name in weights}
-    found = [layout for layout in LAYOUTS if not modules.isdisjoint(layout.units)]
+    found = [layout for layout in layouts() if not modules.isdisjoint(layout.units)]
     own = 'dialect' in weights  # tells mmlight's files from mmpretrain's, whose names are the same
     return next((layout for layout in found if (layout.name == 'mmlight') == own), found[0] if found else None)
 
@@ -75,7 +75,7 @@ def _rename(layout: Layout, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _unknown(weights: Mapping[str, Tensor]) -> InputError:
-    known = ', '.join(f'{layout.name} {layout.network}' for layout in LAYOUTS)
+    known = ', '.join(f'{layout.name} {layout.network}' for layout in layouts())
     first = ', '.join(list(weights)[:3]) or 'no keys at all'
     return InputError(f'no weights in a known layout: found {first}; known layouts are {known}')
 
@@ -84,7 +84,7 @@ def convert(state_dict: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], Layout
     """Weights of another implementation under mmlight's names.
 
     Args:
-        state_dict: Weights in one of :data:`~mmlight.tables.weight_layouts.LAYOUTS`, of the network alone or
+        state_dict: Weights in one of :func:`~mmlight.tables.weight_layouts.layouts`, of the network alone or
             of a model around it (prefixes ``module.``, ``backbone.``). Parts of a detector other than its backbone
             are left out.
 
@@ -115,7 +115,7 @@ def accept_foreign_weights(module: nn.Module, network: str, **dialect: str) -> N
 
     Args:
         module: A :class:`~mmlight.models.backbones.staged.StagedBackbone`.
-        network: Its name in :data:`~mmlight.tables.weight_layouts.LAYOUTS`.
+        network: Its name in a :class:`~mmlight.tables.weight_layouts.Layout`.
         dialect: Those of its arguments that the shapes of its weights do not tell.
 
     Raises:

@@ -73,20 +73,6 @@ EFFICIENTDETS = {
 }
 
 
-def by_formula(phi: int) -> dict[str, float]:
-    """What the paper's formulas give for ``phi`` (arXiv 1911.09070, Sec. 4.2, equations 1 to 3), unrounded.
-
-    The published models depart from them: D2 and D4 round the width to 112 and 224, D5 has 1280 pixels, D6 has
-    8 cells, D7 and D7x differ in everything. :data:`EFFICIENTDETS` is what was built.
-    """
-    return {
-        'width': 64 * 1.35**phi,
-        'cells': 3 + phi,
-        'head_convs': 3 + phi // 3,
-        'input_size': 512 + 128 * phi,
-    }
-
-
 def model_config(name: str | int) -> dict:
     """The values by which the config of a published model differs from D0's, to be merged into it:
     ``config.merge_from_dict(dict(model=model_config('d3')))`` makes D3 of ``configs/efficientdet/efficientdet_d0_*.py``

@@ -7,6 +7,8 @@ ShuffleNet-Series, Yolo-FastestV2, Keras, and the SNet release of arXiv 1903.117
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from mmlight.registry import WEIGHTS
+
 SHUFFLE_UNITS = (4, 8, 4)  # of the three stages
 MOBILENET_V2_UNITS = (1, 2, 3, 4, 3, 3, 1)
 
@@ -130,48 +132,88 @@ MM_MOBILE = _others(STEM, _modules('conv2'), 7, 'head.fc')
 MM_V1 = _modules('g_conv_1x1_compress', 'depthwise_conv3x3_bn', 'g_conv_1x1_expand')
 MEGVII_V1 = [*_members('branch_main_1', (0, 1, 3, 4)), *_members('branch_main_2', (0, 1))]
 
-LAYOUTS = (
-    _v2('torchvision', 'stage{paper}.{unit}', 'branch1', 'branch2', TORCHVISION_V2, PAPER_V2, RGB_NORMALISED),
-    _own('ShuffleNetV2', V2_UNIT, PAPER_V2, 'mmpretrain', RGB_NORMALISED),  # mmlight has taken over its names
-    _own('ShuffleNetV2', V2_UNIT, PAPER_V2),
-    _v2('megvii', 'features.{flat}', 'branch_proj', 'branch_main', MEGVII_V2, AUTHORS_V2, RAW_BGR),
-    _v2('official SNet', 'stage.{stage}.{unit}', 'branch_left', 'branch', MEGVII_V2, AUTHORS_V2, RAW_BGR),
-    _v2('Yolo-FastestV2', 'stage{paper}.{unit}', 'branch_proj', 'branch_main', YOLO_FASTEST_V2, AUTHORS_V2, SCALED_BGR),
-    _v1('mmpretrain', 'layers.{stage}.{unit}', MM_V1, _others(STEM, (), 3, 'head.fc'), PAPER_V1, RGB_NORMALISED),
-    _v1('megvii', 'features.{flat}', MEGVII_V1, _others(MEGVII_STEM, (), 3, 'classifier.0'), AUTHORS_V1, RAW_BGR),
-    _own('ShuffleNetV1', V1_UNIT, PAPER_V1),
-    _own('XceptionStar', XCEPTION_UNIT, {}),
-    _mobile(
-        'torchvision',
-        'features.{after}',
-        [*_members('conv.0', (0, 1)), *_members('conv', (1, 2))],
-        [*_members('conv.0', (0, 1)), *_members('conv.1', (0, 1)), *_members('conv', (2, 3))],
-        TORCHVISION_MOBILE,
-        RGB_NORMALISED,
-        eps=1e-5,
-    ),
-    _mobile(
-        'mmpretrain',
-        'layer{next}.{unit}',
-        _modules('conv.0', 'conv.1'),
-        _modules('conv.0', 'conv.1', 'conv.2'),
-        MM_MOBILE,
-        RGB_NORMALISED,
-        eps=1e-5,
-    ),
-    _mobile(
-        'timm',
-        'blocks.{stage}.{unit}',
-        ['conv_dw', 'bn1', 'conv_pw', 'bn2'],
-        ['conv_pw', 'bn1', 'conv_dw', 'bn2', 'conv_pwl', 'bn3'],
-        TIMM_MOBILE,
-        RGB_NORMALISED,
-        eps=1e-5,
-    ),
-    _mobile('mmdet', 'layer{next}.{unit}', MOBILE_UNIT[2:], MOBILE_UNIT, MM_MOBILE, None),
-    _own('MobileNetV2', MOBILE_UNIT, {}),
-    _keras(),
-)
+
+@WEIGHTS.register_module()
+def shufflenet_v2() -> list[Layout]:
+    """ShuffleNetV2 and SNet."""
+    return [
+        _v2('torchvision', 'stage{paper}.{unit}', 'branch1', 'branch2', TORCHVISION_V2, PAPER_V2, RGB_NORMALISED),
+        _own('ShuffleNetV2', V2_UNIT, PAPER_V2, 'mmpretrain', RGB_NORMALISED),  # mmlight has taken over its names
+        _own('ShuffleNetV2', V2_UNIT, PAPER_V2),
+        _v2('megvii', 'features.{flat}', 'branch_proj', 'branch_main', MEGVII_V2, AUTHORS_V2, RAW_BGR),
+        _v2('official SNet', 'stage.{stage}.{unit}', 'branch_left', 'branch', MEGVII_V2, AUTHORS_V2, RAW_BGR),
+        _v2(
+            'Yolo-FastestV2',
+            'stage{paper}.{unit}',
+            'branch_proj',
+            'branch_main',
+            YOLO_FASTEST_V2,
+            AUTHORS_V2,
+            SCALED_BGR,
+        ),
+    ]
+
+
+@WEIGHTS.register_module()
+def shufflenet_v1() -> list[Layout]:
+    """ShuffleNetV1."""
+    return [
+        _v1('mmpretrain', 'layers.{stage}.{unit}', MM_V1, _others(STEM, (), 3, 'head.fc'), PAPER_V1, RGB_NORMALISED),
+        _v1('megvii', 'features.{flat}', MEGVII_V1, _others(MEGVII_STEM, (), 3, 'classifier.0'), AUTHORS_V1, RAW_BGR),
+        _own('ShuffleNetV1', V1_UNIT, PAPER_V1),
+    ]
+
+
+@WEIGHTS.register_module()
+def xception_star() -> list[Layout]:
+    """Xception*."""
+    return [
+        _own('XceptionStar', XCEPTION_UNIT, {}),
+    ]
+
+
+@WEIGHTS.register_module()
+def mobilenet_v2() -> list[Layout]:
+    """MobileNetV2."""
+    return [
+        _mobile(
+            'torchvision',
+            'features.{after}',
+            [*_members('conv.0', (0, 1)), *_members('conv', (1, 2))],
+            [*_members('conv.0', (0, 1)), *_members('conv.1', (0, 1)), *_members('conv', (2, 3))],
+            TORCHVISION_MOBILE,
+            RGB_NORMALISED,
+            eps=1e-5,
+        ),
+        _mobile(
+            'mmpretrain',
+            'layer{next}.{unit}',
+            _modules('conv.0', 'conv.1'),
+            _modules('conv.0', 'conv.1', 'conv.2'),
+            MM_MOBILE,
+            RGB_NORMALISED,
+            eps=1e-5,
+        ),
+        _mobile(
+            'timm',
+            'blocks.{stage}.{unit}',
+            ['conv_dw', 'bn1', 'conv_pw', 'bn2'],
+            ['conv_pw', 'bn1', 'conv_dw', 'bn2', 'conv_pwl', 'bn3'],
+            TIMM_MOBILE,
+            RGB_NORMALISED,
+            eps=1e-5,
+        ),
+        _mobile('mmdet', 'layer{next}.{unit}', MOBILE_UNIT[2:], MOBILE_UNIT, MM_MOBILE, None),
+        _own('MobileNetV2', MOBILE_UNIT, {}),
+        _keras(),
+    ]
+
+
+def layouts() -> list[Layout]:
+    """All that are registered, family by family."""
+    WEIGHTS.import_from_location()
+    return [layout for family in WEIGHTS.module_dict.values() for layout in family()]
+
 
 REFUSED = {  # a key of a unit -> why the layout cannot be used
     'stage1.0.branch_main.0.weight': "the layout of DayBreak's SNet, which shuffles before the split and so orders "

@@ -8,6 +8,7 @@ from pathlib import Path
 import onnx
 import pytest
 import torch
+from torch import nn
 
 HERE = Path(__file__).parent
 sys.path.append(str(HERE))
@@ -19,13 +20,16 @@ from mmlight.nas import search  # noqa: E402
 from mmlight.nas.export import export as export_network  # noqa: E402
 from mmlight.registry import GRAPHS, MODELS, SAMPLERS, SPACES  # noqa: E402
 from mmlight.runtime.config import load_config  # noqa: E402
+from mmlight.runtime.inference import build  # noqa: E402
 from mmlight.tables import FeatureGraph, Node, build_graph, draw, to_dot  # noqa: E402
 
 IMPORTS = "custom_imports = dict(imports=['mmlight', {}], allow_failed_imports=False)\n"
 PROXY = HERE.parents[1] / 'configs' / 'nas' / 'nas-fpn_shufflenet-v2_sample.py'
 
 
-@pytest.mark.parametrize(('file', 'most'), [('ladder.py', 25), ('two_widths.py', 30), ('neighbours.py', 30)])
+@pytest.mark.parametrize(
+    ('file', 'most'), [('ladder.py', 25), ('plain_net.py', 40), ('two_widths.py', 30), ('neighbours.py', 30)]
+)
 def test_they_are_short_and_public(file, most):
     text = (HERE / file).read_text()
     assert sum(1 for line in text.splitlines() if line.strip()) <= most
@@ -88,6 +92,51 @@ def test_the_pyramid_in_the_tools(tmp_path, monkeypatch, capsys):
     best = tmp_path / 'best.py'
     export_network(tmp_path / 'run', best)
     assert load_config(best).model.neck.graph == 'ladder'
+
+
+class Theirs(nn.Module):
+    """Another implementation of plain_net.py's network."""
+
+    def __init__(self):
+        super().__init__()
+        widths = (3, 8, 16, 32, 32, 64, 64)
+        strides = (2, 2, 2, 1, 2, 1)
+        self.features = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(a, b, 3, stride, 1, bias=False), nn.BatchNorm2d(b), nn.ReLU())
+            for a, b, stride in zip(widths, widths[1:], strides)
+        )
+
+    def forward(self, x):
+        maps = [x := layer(x) for layer in self.features]
+        return maps[1], maps[3], maps[5]
+
+
+def test_a_backbone_with_foreign_weights(tmp_path):
+    """As a config names it: their file gives their function, and another network refuses the file."""
+    theirs = Theirs()
+    for norm in theirs.modules():
+        if isinstance(norm, nn.BatchNorm2d):
+            nn.init.uniform_(norm.running_var, 0.5, 2)
+            nn.init.normal_(norm.running_mean)
+    torch.save(theirs.state_dict(), tmp_path / 'theirs.pth')
+    weights = dict(type='Pretrained', checkpoint=str(tmp_path / 'theirs.pth'))
+    neck = dict(_delete_=True, type='mmlight.BiFPN', in_channels=[16, 32, 64], out_channels=16, num_cells=1)
+    backbone = dict(_delete_=True, type='mmlight.PlainNet', init_cfg=weights)
+    (tmp_path / 'own.py').write_text(
+        f'_base_ = {str(PROXY)!r}\n{IMPORTS.format(repr("plain_net"))}'
+        f'model = dict(backbone={backbone!r}, neck={neck!r}, bbox_head=dict(in_channels=16))\n'
+    )
+    cfg = load_config(tmp_path / 'own.py')
+    detector = build(cfg)
+    detector.init_weights()
+    image = torch.randn(2, 3, 65, 96)
+    for ours, wanted in zip(detector.eval().backbone(image), theirs.eval()(image), strict=True):
+        torch.testing.assert_close(ours, wanted)
+    losses = [level.mean() for level in detector.train().extract_feat(image)]
+    sum(losses).backward()
+    assert detector.backbone.conv1.conv.weight.grad is not None
+    with pytest.raises(InputError, match=r'the weights are of PlainNet \(flat layout\), the network is ShuffleNetV2'):
+        MODELS.build(dict(type='mmlight.ShuffleNetV2')).load_state_dict(theirs.state_dict())
 
 
 @pytest.mark.parametrize('sampler', ['Neighbours', 'RandomSampler'])

@@ -1,5 +1,6 @@
 """8-bit files: which operators, that they still see what is there, calibration from a config's data, bad input."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,6 @@ import pytest
 import torch
 
 from mmlight.data.sample import generate
-from mmlight.deploy.onnx_model import read_description
 from mmlight.deploy.quantization import calibration_images, quantize
 from mmlight.deploy.verification import _batch, open_session
 from mmlight.errors import InputError
@@ -29,7 +29,8 @@ def test_labels_in_integers(bisenet, config, tmp_path):
     assert [tuple(image.shape) for image in calibration] == [(3, 96, 128)] * 4
     about = quantize(bisenet.file, tmp_path / 'int8.onnx', calibration)
     assert about['quantization'] == 'int8 Conv, Gemm, calibrated on 4 images'
-    assert read_description(tmp_path / 'int8.onnx') == about
+    stored = {entry.key: entry.value for entry in onnx.load(tmp_path / 'int8.onnx').metadata_props}
+    assert json.loads(stored['mmlight']) == about
     assert {key: about[key] for key in bisenet.description} == bisenet.description
     graph = onnx.load(tmp_path / 'int8.onnx').graph
     kinds = {tensor.data_type for tensor in graph.initializer if len(tensor.dims) == 4}

@@ -19,7 +19,7 @@ from mmlight.models.necks import BiFPN, GraphFPN
 from mmlight.runtime.config import load_config
 from mmlight.runtime.inference import build
 from mmlight.tables import bifpn
-from mmlight.tables.efficientdet_scaling import EFFICIENTDETS, by_formula, model_config
+from mmlight.tables.efficientdet_scaling import EFFICIENTDETS, model_config
 
 ROOT = Path(__file__).parents[2]
 
@@ -140,13 +140,13 @@ def test_imagenet_weights_fit(tmp_path):
 
 
 def test_formulas():
-    """Sec. 4.2 against the table: what is rounded, and where the table departs."""
+    """Sec. 4.2, equations 1 to 3, against the table: what is rounded, and where the table departs."""
     for phi in range(7):
-        formula, table = by_formula(phi), EFFICIENTDETS[f'd{phi}']
-        assert table.width == pytest.approx(formula['width'], rel=0.06)
-        assert table.head_convs == formula['head_convs']
-        assert (table.cells == formula['cells']) == (phi not in (5, 6))
-        assert (table.input_size == formula['input_size']) == (phi not in (5,))
+        table = EFFICIENTDETS[f'd{phi}']
+        assert table.width == pytest.approx(64 * 1.35**phi, rel=0.06)
+        assert table.head_convs == 3 + phi // 3
+        assert (table.cells == 3 + phi) == (phi not in (5, 6))
+        assert (table.input_size == 512 + 128 * phi) == (phi not in (5,))
 
 
 def test_unknown_model():

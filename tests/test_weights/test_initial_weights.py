@@ -17,7 +17,7 @@ from mmengine.registry import init_default_scope
 
 from mmlight.registry import MODELS
 from mmlight.runtime.config import find_config, shipped_configs
-from mmlight.tables.weight_layouts import LAYOUTS
+from mmlight.tables.weight_layouts import layouts
 from mmlight.weights.catalogue import catalogue, find, for_config, from_scratch
 from mmlight.weights.download import CONVERTERS
 
@@ -230,7 +230,7 @@ def test_yolo_fastest_v2_computes_the_same_maps():
     for stage, found in zip(('stage2', 'stage3', 'stage4'), net.eval()(image), strict=True):
         x = theirs[stage](x)
         assert (found - x).abs().max() <= 1e-5 * x.abs().max()
-    assert any(layout.name == 'Yolo-FastestV2' for layout in LAYOUTS)
+    assert any(layout.name == 'Yolo-FastestV2' for layout in layouts())
 
 
 def test_short_names_take_the_publisher_s_own_first():

@@ -1,10 +1,9 @@
 """Necks, one file each."""
 
 from mmlight.models.necks.graph_fpn import BiFPN, GraphFPN
-from mmlight.models.necks.level_mean import LevelMean
 from mmlight.models.necks.light_head_neck import LightHeadNeck
 from mmlight.models.necks.nas_fpn import NASFPN
 from mmlight.models.necks.rfcn_neck import RFCNNeck
 from mmlight.models.necks.thundernet_neck import ThunderNetNeck
 
-__all__ = ['NASFPN', 'BiFPN', 'GraphFPN', 'LevelMean', 'LightHeadNeck', 'RFCNNeck', 'ThunderNetNeck']
+__all__ = ['NASFPN', 'BiFPN', 'GraphFPN', 'LightHeadNeck', 'RFCNNeck', 'ThunderNetNeck']

@@ -21,12 +21,12 @@ from mmlight.errors import InputError
 from mmlight.layers.foreign_weights import convert
 from mmlight.models.backbones import MobileNetV2, ShuffleNetV1, ShuffleNetV2, SNet, XceptionStar
 from mmlight.registry import MODELS
-from mmlight.tables.weight_layouts import LAYOUTS
+from mmlight.tables.weight_layouts import layouts
 
 HALF = {'first_block': 'half', 'shuffle_mode': 'interleave'}
 KEEP = {'first_block': 'keep', 'shuffle_mode': 'parity'}
 ALL = (0, 1, 2, 3)
-MMPRETRAIN_MOBILE = next(x for x in LAYOUTS if (x.name, x.network) == ('mmpretrain', 'MobileNetV2'))
+MMPRETRAIN_MOBILE = next(x for x in layouts() if (x.name, x.network) == ('mmpretrain', 'MobileNetV2'))
 CONFIG = Path(__file__).parents[3] / 'configs/thundernet/thundernet_snet146_4xb16-375k_coco-320.py'
 
 
@@ -434,7 +434,7 @@ def test_an_unknown_layout_is_named():
             act(RESNET)
         assert '\n' not in str(error.value)
         assert all(name in str(error.value) for name in RESNET)
-        assert all(layout.name in str(error.value) for layout in LAYOUTS)
+        assert all(layout.name in str(error.value) for layout in layouts())
     with pytest.raises(InputError, match='no keys at all'):
         convert({})
 
