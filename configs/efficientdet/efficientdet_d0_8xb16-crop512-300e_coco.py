@@ -5,8 +5,10 @@ _base_ = [
     '../_base_/schedules/efficientdet_300e.py',
     '../_base_/default_runtime_det.py',
 ]
-checkpoint = 'mmlight://mmpretrain_efficientnet_b0'
-
-model = dict(backbone=dict(init_cfg=dict(type='Pretrained', prefix='backbone.', checkpoint=checkpoint)))
+model = dict(
+    backbone=dict(
+        init_cfg=dict(type='Pretrained', prefix='backbone.', checkpoint='mmlight://mmpretrain_efficientnet_b0')
+    )
+)
 
 custom_hooks = [*_base_.custom_hooks, _base_.ema]

@@ -1,5 +1,6 @@
 """Compound scaling (EfficientDet, arXiv 1911.09070, Sec. 4.2): one number sets backbone, neck, head and input size."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mmlight.errors import InputError
@@ -73,6 +74,13 @@ EFFICIENTDETS = {
 }
 
 
+def _row(name: str | int) -> EfficientDetScaling:
+    key = f'd{name}' if type(name) is int else name
+    if not isinstance(key, str) or key not in EFFICIENTDETS:
+        raise InputError(f'EfficientDet: name must be 0 to 7 or one of {list(EFFICIENTDETS)}, got {name!r}')
+    return EFFICIENTDETS[key]
+
+
 def model_config(name: str | int) -> dict:
     """The values by which the config of a published model differs from D0's, to be merged into it:
     ``config.merge_from_dict(dict(model=model_config('d3')))`` makes D3 of ``configs/efficientdet/efficientdet_d0_*.py``
@@ -84,10 +92,7 @@ def model_config(name: str | int) -> dict:
     Raises:
         InputError: for another model.
     """
-    key = f'd{name}' if type(name) is int else name
-    if not isinstance(key, str) or key not in EFFICIENTDETS:
-        raise InputError(f'EfficientDet: name must be 0 to 7 or one of {list(EFFICIENTDETS)}, got {name!r}')
-    table = EFFICIENTDETS[key]
+    table = _row(name)
     neck = dict(
         in_channels=list(table.in_channels),
         out_channels=table.width,
@@ -123,4 +128,32 @@ def model_config(name: str | int) -> dict:
         ),
         neck={**neck, **relu6},
         bbox_head={**head, **relu6},
+    )
+
+
+def compound_scaling(name: str | int, base: Mapping) -> dict:
+    """Everything by which the COCO config of a published model differs from D0's: ``model`` and the input size in the
+    pipelines of its data. A config writes ``globals().update(compound_scaling('d3', _base_))``.
+
+    Args:
+        name: As in :func:`model_config`.
+        base: D0's config, ``_base_``: its ``train_pipeline`` and ``test_pipeline`` are taken over.
+    """
+    side = _row(name).input_size
+    sides = {'RandomResize': 'scale', 'RandomCrop': 'crop_size', 'Resize': 'scale'}
+
+    def resized(pipeline: Sequence[Mapping]) -> list[dict]:
+        return [
+            {**step, sides[step['type']]: (side, side)} if step['type'] in sides else dict(step) for step in pipeline
+        ]
+
+    train, test = resized(base['train_pipeline']), resized(base['test_pipeline'])
+    return dict(
+        model=model_config(name),
+        size=side,
+        train_pipeline=train,
+        test_pipeline=test,
+        train_dataloader=dict(dataset=dict(pipeline=train)),
+        val_dataloader=dict(dataset=dict(pipeline=test)),
+        test_dataloader=dict(dataset=dict(pipeline=test)),
     )

@@ -19,7 +19,7 @@ from mmlight.models.necks import BiFPN, GraphFPN
 from mmlight.runtime.config import load_config
 from mmlight.runtime.inference import build
 from mmlight.tables import bifpn
-from mmlight.tables.efficientdet_scaling import EFFICIENTDETS, model_config
+from mmlight.tables.efficientdet_scaling import EFFICIENTDETS, compound_scaling, model_config
 
 ROOT = Path(__file__).parents[2]
 
@@ -95,21 +95,31 @@ def test_redundant_biases(name, total):
     assert count(MODELS.build(model)) == total
 
 
-@pytest.mark.parametrize('name', FIGURES)
-def test_config_is_the_table(name):
-    """The config's text and the table say the same: D0's with the table's values merged into it is the model's."""
+def test_d0_is_the_first_row_of_the_table():
+    """D0's config is written out, all others are scaled from it: the table's values change nothing in it."""
 
     def plain(value):
         if isinstance(value, dict):
             return {key: plain(item) for key, item in value.items()}
         return [plain(item) for item in value] if isinstance(value, (list, tuple)) else value
 
-    cfg, merged = config(name), config('d0')
-    merged.merge_from_dict(dict(model=model_config(name)))
-    assert plain(merged.model.to_dict()) == plain(cfg.model.to_dict())
-    size = EFFICIENTDETS[name].input_size
-    train, test = cfg.train_dataloader.dataset.pipeline, cfg.test_dataloader.dataset.pipeline
-    assert tuple(train[2].scale) == tuple(train[3].crop_size) == tuple(test[1].scale) == (size, size)
+    cfg, merged = config('d0'), config('d0')
+    merged.merge_from_dict(compound_scaling('d0', cfg))
+    assert plain(merged.to_dict()) == plain(cfg.to_dict())
+
+
+@pytest.mark.parametrize('name', FIGURES)
+def test_inputs_of_a_config(name):
+    cfg, size = config(name), EFFICIENTDETS[name].input_size
+    for pipeline in (cfg.train_pipeline, cfg.train_dataloader.dataset.pipeline):
+        assert tuple(pipeline[2].scale) == tuple(pipeline[3].crop_size) == (size, size)
+    for pipeline in (
+        cfg.test_pipeline,
+        cfg.val_dataloader.dataset.pipeline,
+        cfg.test_dataloader.dataset.pipeline,
+    ):
+        assert tuple(pipeline[1].scale) == (size, size)
+    assert cfg.model.data_preprocessor.pad_size_divisor == size
 
 
 @pytest.mark.parametrize(('name', 'total'), [(3, FIGURES['d3'][1]), ('lite2', FIGURES['lite2'][1])])
