@@ -7,9 +7,11 @@ The key maps stand in ``weight_layouts.py``. The dialects are explained in ``shu
 from collections.abc import Mapping
 
 import torch
+from mmengine.model import BaseModel, BaseModule
 from torch import Tensor, nn
 
 from mmlight import checks
+from mmlight.compat import checkpoint
 from mmlight.errors import InputError
 from mmlight.layers.arithmetic import KEY, check_arithmetic, encode
 from mmlight.tables.weight_layouts import REFUSED, Layout, layouts
@@ -123,7 +125,6 @@ def accept_foreign_weights(module: nn.Module, network: str, **dialect: str) -> N
     """
     for name, value in dialect.items():
         checks.one_of(DIALECTS[name], type(module).__name__, **{name: value})
-    module.reads_layouts = True  # and refuses what it cannot read
     if dialect:
         module.register_buffer('dialect', _encode(dialect))
 
@@ -143,30 +144,48 @@ def accept_foreign_weights(module: nn.Module, network: str, **dialect: str) -> N
     module._register_load_state_dict_pre_hook(adapt, with_module=True)
 
 
-def refuse_other_layouts(module: nn.Module) -> None:
-    """Refuse a file of which ``module``, loaded by itself, could take nothing: mmengine would only warn, and training
-    would start from nothing.
+def renamed(model: nn.Module, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights as the parts of ``model`` make them their own when they are loaded, those of other layouts."""
+    found = dict(weights)
+    for name, module in model.named_modules():
+        for hook in module._load_state_dict_pre_hooks.values():
+            hook(found, f'{name}.' if name else '', {}, False, [], [], [])
+    return found
+
+
+def check_layout(module: nn.Module, state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Refuse initial weights that fill less than half of a network's part: mmengine only warns, and training would
+    start from nothing. An empty file is somebody's wish; of whole models :mod:`mmlight.runtime.checkpoint` judges.
+
+    Returns:
+        ``state_dict``.
 
     Raises:
-        InputError: later, by whatever loads such weights.
+        InputError: with the first names on both sides.
     """
-
-    def check(module: nn.Module, state_dict: dict[str, Tensor], prefix: str, *_) -> None:
-        if not prefix and not getattr(module, 'reads_layouts', False):
-            check_layout(module, state_dict)
-
-    module._register_load_state_dict_pre_hook(check, with_module=True)
-
-
-def check_layout(module: nn.Module, state_dict: dict[str, Tensor]) -> None:
-    """Refuse a state dict of which nothing fits ``module``; an empty one is somebody's wish."""
-    own = module.state_dict()
-    if state_dict and not any(name in own and own[name].shape == x.shape for name, x in state_dict.items() if x.dim()):
-        found, wanted = ', '.join(list(state_dict)[:2]), ', '.join(list(own)[:2])
+    if not state_dict or not isinstance(module, BaseModule) or isinstance(module, BaseModel):
+        return state_dict
+    own = {name: x.shape for name, x in module.state_dict().items() if x.is_floating_point()}
+    given = {name: x.shape for name, x in renamed(module, state_dict).items()}
+    fitting = sum(given.get(name) == shape for name, shape in own.items())
+    if 2 * fitting < len(own):
+        missing = [name for name, shape in own.items() if given.get(name) != shape]
+        unread = [name for name, shape in given.items() if own.get(name) != shape]
+        inner = next((name[: name.index('backbone.') + 9] for name in state_dict if 'backbone.' in name), None)
+        hint = f'write prefix={inner!r} in its init_cfg, or see tools/model_converters' if inner else ''
         raise InputError(
-            f'{type(module).__name__}: the file is of another network or layout, none of its {len(state_dict)} '
-            f'weights fits: found {found}, needed are {wanted}; tools/model_converters has converters'
+            f'{type(module).__name__}: the file is of another network or layout, {fitting} of the {len(own)} weights '
+            f'needed are in it: found {_shown(unread, given)}; needed are {_shown(missing, own)}; '
+            f'{hint or "tools/model_converters has converters"}'
         )
+    return state_dict
+
+
+def _shown(names: list[str], shapes: Mapping[str, torch.Size]) -> str:
+    return ', '.join(f'{name} {tuple(shapes[name])}' for name in names[:2])
+
+
+checkpoint.BEFORE_LOADING.append(check_layout)  # of mmengine, which loads `init_cfg`
 
 
 def _checked(

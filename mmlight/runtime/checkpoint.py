@@ -11,6 +11,7 @@ from torch import nn
 
 from mmlight.errors import InputError
 from mmlight.layers.arithmetic import check_records
+from mmlight.layers.foreign_weights import renamed
 from mmlight.runtime.config import one_line
 
 OPTIONAL = ('num_batches_tracked', 'arithmetic')
@@ -116,22 +117,13 @@ def weights_of(content: dict) -> dict[str, torch.Tensor]:
     return {re.sub(r'^module\.', '', str(k)): v for k, v in state.items() if isinstance(v, torch.Tensor)}
 
 
-def _renamed(model: nn.Module, weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Weights as the parts of ``model`` make them their own when they are loaded, those of other layouts."""
-    found = dict(weights)
-    for name, module in model.named_modules():
-        for hook in module._load_state_dict_pre_hooks.values():
-            hook(found, f'{name}.' if name else '', {}, False, [], [], [])
-    return found
-
-
 def compare(model: nn.Module, content: dict) -> tuple[list[str], list[str], list[str]]:
     """Names of (missing, unexpected, differently shaped) entries of a checkpoint with respect to ``model``.
 
     Raises:
         InputError: the weights compute another function in one of its parts.
     """
-    state = _renamed(model, weights_of(content))
+    state = renamed(model, weights_of(content))
     own = {k: v for k, v in model.state_dict().items() if not k.endswith(OPTIONAL)}
     missing = [k for k in own if k not in state]
     unexpected = [k for k in state if k not in own and not k.endswith(OPTIONAL)]

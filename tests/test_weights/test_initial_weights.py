@@ -13,8 +13,10 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.model import BaseModule
 from mmengine.registry import init_default_scope
 
+from mmlight.errors import InputError
 from mmlight.registry import MODELS
 from mmlight.runtime.config import find_config, shipped_configs
 from mmlight.tables.weight_layouts import layouts
@@ -121,6 +123,49 @@ def test_the_published_names_and_shapes_fill_the_network(name, need, torchvision
         fits(part, dict(weights))
 
 
+def classes() -> dict[str, dict]:
+    """Class of a backbone (and of one inside it) -> how a shipped config builds it."""
+    found = {}
+    for model in models().values():
+        part = model
+        while isinstance(part, dict) and part.get('backbone'):
+            part = part['backbone']
+            scope = '' if '.' in part['type'] else 'mmseg.' if 'decode_head' in model else 'mmdet.'
+            kind = scope + part['type']
+            if kind not in found or part.get('depth', 0) < found[kind].get('depth', 0):
+                found[kind] = {**part, 'type': kind}
+    return found | {'mmseg.ResNetV1c': dict(type='mmseg.ResNetV1c', depth=18)}
+
+
+@pytest.mark.parametrize('kind', sorted(classes()))
+def test_a_file_that_does_not_fit_is_refused(kind, tmp_path):
+    """By every backbone that a shipped config has, other libraries' as well: mmengine would only warn."""
+    init_default_scope('mmdet')
+    file = tmp_path / 'file.pth'
+    net = MODELS.build({**classes()[kind], 'init_cfg': dict(type='Pretrained', checkpoint=str(file))})
+
+    def refused(weights: dict[str, torch.Tensor], message: str) -> None:
+        torch.save({'state_dict': weights}, file)
+        net._is_init = False
+        with pytest.raises(InputError, match=rf'^{kind.partition(".")[2]}: .*{message}'):
+            BaseModule.init_weights(net)
+
+    refused({'trunk.0.weight': torch.ones(3, 3), 'trunk.0.bias': torch.ones(3)}, r'trunk\.0\.weight')
+    own = net.state_dict()
+    few = list(own)[: len(own) // 3]  # as a small network's in a deeper one
+    refused({name: own[name] for name in few}, r'weights needed are in it|the first')
+
+
+def test_a_detector_s_file_gets_a_hint(tmp_path):
+    net = MODELS.build(dict(type='mmdet.ResNet', depth=18))
+    torch.save({f'backbone.{name}': x for name, x in net.state_dict().items()}, tmp_path / 'file.pth')
+    net.init_cfg = dict(type='Pretrained', checkpoint=str(tmp_path / 'file.pth'))
+    with pytest.raises(InputError, match=r"write prefix='backbone\.' in its init_cfg"):
+        net.init_weights()
+    net.init_cfg['prefix'] = 'backbone.'
+    net.init_weights()
+
+
 def keras_state(width: float) -> dict[str, torch.Tensor]:
     """Names and shapes of ``keras.applications.mobilenet_v2`` in a file without its classifier."""
 
@@ -150,7 +195,6 @@ def keras_state(width: float) -> dict[str, torch.Tensor]:
 def test_keras_weights_fill_mobilenet_v2_with_its_padding_alone(width, tmp_path):
     """Through a real .h5 as Keras 2 writes it, where h5py is there."""
     h5py = pytest.importorskip('h5py')
-    from mmlight.errors import InputError
     from mmlight.weights import download
 
     leaves = {'weight': 'gamma', 'bias': 'beta', 'running_mean': 'moving_mean', 'running_var': 'moving_variance'}

@@ -9,42 +9,14 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from mmengine.registry import init_default_scope
 
 from mmlight.cli import main
-from mmlight.errors import InputError
 from mmlight.registry import MODELS
 from mmlight.runtime.config import load_config
 from mmlight.runtime.model import dataset_meta
 from mmlight.weights.download import cache_dir
 from mmlight.weights.efficientdet import select_classes
 from mmlight.weights.efficientnet_lite import convert
-
-BACKBONES = (
-    dict(type='mmlight.EfficientNetLite'),
-    dict(type='mmlight.Xception39'),
-    dict(type='mmlight.DFAXception'),
-    dict(type='mmlight.SpineNet', arch='49S'),
-    dict(type='mmlight.CRResNet', depth=18),
-    dict(type='mmlight.ResNet10'),
-    dict(type='mmlight.TFResNet', depth=18),
-    dict(type='mmlight.EfficientNet'),
-    dict(type='mmlight.ShuffleNetV2'),
-    dict(type='mmlight.ShuffleNetV1'),
-    dict(type='mmlight.SNet', arch=49),
-    dict(type='mmlight.XceptionStar'),
-    dict(type='mmlight.MobileNetV2'),
-)
-
-
-@pytest.mark.parametrize('cfg', BACKBONES, ids=lambda cfg: cfg['type'])
-def test_a_file_of_another_layout_is_refused(cfg, tmp_path):
-    torch.save({'state_dict': {'trunk.0.weight': torch.ones(3, 3), 'trunk.0.bias': torch.ones(3)}}, tmp_path / 'x.pth')
-    init_default_scope('mmdet')
-    net = MODELS.build({**cfg, 'init_cfg': dict(type='Pretrained', checkpoint=str(tmp_path / 'x.pth'))})
-    with pytest.raises(InputError, match=r'trunk\.0\.weight'):
-        net.init_weights()
-
 
 # Both ends of every run of used numbers in mscoco_label_map.pbtxt (TensorFlow's Object Detection), as COCO has them
 LABEL_MAP = {

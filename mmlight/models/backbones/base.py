@@ -8,7 +8,6 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmlight.errors import InputError
-from mmlight.layers.foreign_weights import refuse_other_layouts
 
 
 class Backbone(BaseModule):
@@ -37,7 +36,6 @@ class Backbone(BaseModule):
         init_cfg: dict | list[dict] | None = None,
     ):
         super().__init__(init_cfg)
-        refuse_other_layouts(self)
         if not isinstance(out_indices, Sequence) or any(type(index) is not int for index in out_indices):
             raise InputError(f'{type(self).__name__}: out_indices must be a sequence of integers, got {out_indices!r}')
         self.out_indices = tuple(out_indices)

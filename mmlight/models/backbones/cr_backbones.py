@@ -7,7 +7,6 @@ from torch import nn
 
 from mmlight import checks
 from mmlight.errors import InputError
-from mmlight.layers.foreign_weights import refuse_other_layouts
 from mmlight.registry import MODELS
 from mmlight.tables.allocations import MOBILENET_V2_BASELINE
 
@@ -64,7 +63,6 @@ class _ReallocatedResNet:
         if any(dilation != 1 for dilation in kwargs.get('dilations', ())):
             raise InputError(f'{name}: dilations are of whole stages, use block_dilations; got {kwargs["dilations"]}')
         super().__init__(depth=depth, **kwargs)
-        refuse_other_layouts(self)
         for block, dilation in zip(self.blocks(), self.block_dilations, strict=True):
             if dilation != 1:
                 dilate(block.conv2, dilation)

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from mmlight import checks
 from mmlight.errors import InputError
 from mmlight.layers import xception_stage
-from mmlight.layers.foreign_weights import check_layout
 from mmlight.models.backbones.base import Backbone
 from mmlight.registry import MODELS
 
@@ -188,7 +187,6 @@ class DFANet(Backbone):
         self.branches = nn.ModuleList(
             Branch(arch, further if i else first, norm_cfg, attention) for i in range(num_branches)
         )
-        self.reads_layouts = True  # and refuses what it cannot read
         self._register_load_state_dict_pre_hook(_spread_classifier, with_module=True)
         self.train()
 
@@ -236,8 +234,6 @@ def _spread_classifier(module: DFANet, state_dict: dict[str, Tensor], prefix: st
     if not prefix:  # a file may hold the model around it
         source = {re.sub(r'^(module\.)?(backbone\.|head\.(?=fc\.))?', '', name): t for name, t in found.items()}
     if not any(name.startswith('layers.') for name in source):
-        if not prefix:
-            check_layout(module, state_dict)
         return
     for name in found:
         del state_dict[prefix + name]
@@ -252,5 +248,3 @@ def _spread_classifier(module: DFANet, state_dict: dict[str, Tensor], prefix: st
         if given is not None:
             state_dict[prefix + name] = given
     state_dict.update({prefix + name: tensor for name, tensor in source.items() if name not in used})
-    if not prefix:
-        check_layout(module, state_dict)

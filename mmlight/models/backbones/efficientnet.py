@@ -5,7 +5,6 @@ from typing import Any
 from mmdet.models.backbones import EfficientNet as _EfficientNet
 
 from mmlight.layers.arithmetic import conv_cfg_of, declare_arithmetic
-from mmlight.layers.foreign_weights import refuse_other_layouts
 from mmlight.registry import MODELS
 
 
@@ -35,4 +34,3 @@ class EfficientNet(_EfficientNet):
         conv_cfg = conv_cfg_of('EfficientNet', padding)
         super().__init__(arch, conv_cfg=conv_cfg, norm_cfg=norm_cfg, act_cfg=act_cfg, **kwargs)
         declare_arithmetic(self, {'padding': 'same'}, padding=padding)
-        refuse_other_layouts(self)

@@ -3,7 +3,6 @@
 from mmdet.models.backbones import ResNet
 from mmdet.models.backbones.resnet import BasicBlock
 
-from mmlight.layers.foreign_weights import refuse_other_layouts
 from mmlight.registry import MODELS
 
 
@@ -20,4 +19,3 @@ class ResNet10(ResNet):
 
     def __init__(self, **kwargs):
         super().__init__(10, **kwargs)
-        refuse_other_layouts(self)

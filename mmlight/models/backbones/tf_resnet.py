@@ -5,7 +5,6 @@ from typing import Any
 from mmdet.models.backbones import ResNet
 
 from mmlight.layers.arithmetic import PADDINGS, conv_cfg_of, declare_arithmetic, max_pool
-from mmlight.layers.foreign_weights import refuse_other_layouts
 from mmlight.registry import MODELS
 
 
@@ -28,4 +27,3 @@ class TFResNet(ResNet):
         super().__init__(depth, conv_cfg=conv_cfg_of('TFResNet', padding, tuple(PADDINGS)), **kwargs)
         self.maxpool = max_pool(padding)
         declare_arithmetic(self, {'padding': 'symmetric'}, padding=padding)  # as torchvision's and mmdet's
-        refuse_other_layouts(self)
