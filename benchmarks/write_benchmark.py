@@ -45,8 +45,8 @@ NETWORKS = (
 INTRODUCTION = """# Benchmark
 
 Written by `{command}` on {date}. Every network has random weights; nothing was trained, and milliseconds say nothing
-about accuracy: `tools/analysis_tools/compare.py` puts both side by side. Measured as
-`tools/analysis_tools/benchmark.py` does, but for {seconds} s in each of three repeats instead of 6 s, so that all fit
+about accuracy: `mmlight compare` puts both side by side. Measured as
+`mmlight benchmark` does, but for {seconds} s in each of three repeats instead of 6 s, so that all fit
 into one run; suppression is hard and finds more candidates than with trained weights.
 """
 

@@ -187,6 +187,16 @@ def test_the_command_line_imports_no_host():
     assert done.stdout.strip() == 'set()'
 
 
+def test_a_wrong_name_of_a_config_is_answered_before_anything_heavy_is_imported():
+    code = (
+        "import sys; from mmlight.cli import main; main(sys.argv[1:]); print({'torch', 'mmengine'} & set(sys.modules))"
+    )
+    for command in (['train', 'thundernet_snet49_sampl'], ['compare', 'thundernet_snet49_sampl@320']):
+        done = subprocess.run([sys.executable, '-c', code, *command], capture_output=True, text=True, env=environment())
+        assert 'did you mean thundernet_snet49_sample' in done.stderr
+        assert done.stdout.strip() == 'set()'
+
+
 def test_a_damaged_training_image_is_named(files, tmp_path, capsys):
     """Also when a loader worker meets it, whose errors arrive with a traceback as their text."""
     data = tmp_path / 'data'

@@ -1,4 +1,4 @@
-"""Non-maximum suppression of a batch with outputs of fixed size, by ONNX's own operator."""
+"""Non-maximum suppression of a batch with outputs of fixed size, by ONNX's own operator or in TorchScript."""
 
 from __future__ import annotations
 
@@ -38,6 +38,26 @@ class NonMaxSuppression(torch.autograd.Function):
         return g.op('NonMaxSuppression', boxes, scores, *limits)
 
 
+def _greedy(boxes: Tensor, scores: Tensor, limit: int, overlap: float, score_thr: float) -> Tensor:
+    """What :class:`NonMaxSuppression` computes, in TorchScript's own operators."""
+    rows: list[Tensor] = []
+    for image in range(boxes.shape[0]):
+        found = (scores[image, 0] > score_thr).nonzero()[:, 0]
+        rest = found[scores[image, 0, found].argsort(descending=True, stable=True)]
+        number = 0
+        while rest.numel() > 0 and number < limit:
+            best, rest = rest[0], rest[1:]
+            rows.append(torch.stack([torch.full_like(best, image), torch.zeros_like(best), best]))
+            number += 1
+            one, others = boxes[image, best], boxes[image, rest]
+            sides = (torch.minimum(others[:, 2:], one[2:]) - torch.maximum(others[:, :2], one[:2])).clamp(min=0)
+            common = sides[:, 0] * sides[:, 1]
+            areas = (others[:, 2] - others[:, 0]) * (others[:, 3] - others[:, 1])
+            union = areas + (one[2] - one[0]) * (one[3] - one[1]) - common
+            rest = rest[~(common > overlap * union)]
+    return torch.stack(rows) if len(rows) > 0 else torch.zeros((0, 3), dtype=torch.int64, device=boxes.device)
+
+
 def suppress(
     boxes: Tensor,
     scores: Tensor,
@@ -63,7 +83,9 @@ def suppress(
         and group.
     """
     beside = boxes + (groups * (boxes.amax((1, 2))[:, None] + 1))[..., None]  # each group in a place of its own
-    rows = NonMaxSuppression.apply(beside, scores[:, None], limit, overlap, score_thr)
+    scripted = torch.jit.is_tracing() and not torch.onnx.is_in_onnx_export()
+    find = torch.jit.script(_greedy) if scripted else NonMaxSuppression.apply
+    rows = find(beside, scores[:, None], limit, overlap, score_thr)
     kept = torch.zeros_like(scores).index_put((rows[:, 0], rows[:, 2]), scores.new_tensor(1.0))
     best, index = (scores * kept).topk(size)
     return boxes.gather(1, index[..., None].expand(-1, -1, 4)), best, groups.expand_as(scores).gather(1, index)

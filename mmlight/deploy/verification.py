@@ -87,18 +87,20 @@ class Agreement:
         return f'{self.images} images: {what}'
 
 
-def verify(exported: Exported, images: Sequence[np.ndarray]) -> Agreement:
+def verify(exported: Exported, images: Sequence[np.ndarray], session: Any = None) -> Agreement:
     """Run file and network on the same images.
 
     Args:
         exported: the file and its network.
         images: ``(H, W, 3)`` BGR, uint8, of any size; brought to that of the file. At least one. Random ones are added,
             and where the file takes any size, images of other sizes; where it takes any batch, all images at once.
+        session: what runs a file of another format, with the method ``run`` of ONNX Runtime's.
 
     Raises:
-        InputError: they do not agree; tells by how much and which part is the first to differ.
+        InputError: they do not agree; tells by how much and, of an ONNX file, which part is the first to differ.
     """
-    session = open_session(exported.file)
+    foreign = session is not None
+    session = session or open_session(exported.file)
     description = exported.description
     size = tuple(description['size'])
     shown = [cv2.resize(image, size[::-1]) for image in images] + random_images(size)
@@ -118,7 +120,12 @@ def verify(exported: Exported, images: Sequence[np.ndarray]) -> Agreement:
     faults = agreement.faults()
     if 'batch' in description['dynamic'] and not faults:
         faults = _of_batch(session, exported, shown[: len(images) + 2])
-    if faults or (agreement.detections is not None and agreement.certain < FEW):
+    if foreign:
+        if agreement.detections is not None and not agreement.certain:
+            faults.append('nothing is detected, which proves nothing; give --images with objects')
+        if faults:
+            raise InputError(f'{exported.file}: not what the network computes: {"; ".join(faults)}')
+    elif faults or (agreement.detections is not None and agreement.certain < FEW):
         name, agreement.parts = first_difference(exported, shown[0])
         if faults:
             raise InputError(f'{exported.file}: not what the network computes: {"; ".join(faults)}; {name}')

@@ -8,18 +8,15 @@ import os
 import re
 import traceback
 from collections.abc import Iterator
-from pathlib import Path
 
 import mmengine.registry as registries
 from mmengine.config import Config, ConfigDict
 from mmengine.registry import DefaultScope, Registry, init_default_scope
 from mmengine.runner import Runner
 
-import mmlight
 from mmlight.errors import InputError
-from mmlight.weights.catalogue import for_config
+from mmlight.shipped import find_config, shipped_configs  # noqa: F401 (callers know them here)
 
-SUFFIXES = ('.py', '.json', '.yaml', '.yml')
 # What `Config` may hold besides the arguments of `Runner`: read by the tools, hooks or the runner's `cfg.get`.
 OTHER_KEYS = (
     'runner_type', 'tta_model', 'tta_pipeline', 'compile', 'activation_checkpointing', 'efficient_conv_bn_eval',
@@ -31,42 +28,6 @@ SECTIONS = (
     'param_scheduler', 'train_cfg', 'val_cfg', 'test_cfg', 'val_evaluator', 'test_evaluator', 'default_hooks',
     'custom_hooks', 'visualizer', 'log_processor', 'tta_model', 'tta_pipeline',
 )  # fmt: skip
-
-
-def shipped_configs() -> dict[str, Path]:
-    """Name (file stem) -> path of every config that comes with the package, ``_base_`` left out."""
-    folder = Path(mmlight.__file__).parent / '.mim' / 'configs'
-    # rglob does not follow a link given as its root on every Python version
-    files = sorted(folder.resolve().rglob('*.py')) if folder.exists() else []
-    return {file.stem: file for file in files if '_base_' not in file.parts}
-
-
-def find_config(name_or_path: str | os.PathLike) -> Path:
-    """The file that ``name_or_path`` means: an existing path first, then the name of a shipped config.
-
-    Raises:
-        InputError: there is no such file or name, or it is not a config file.
-    """
-    path = Path(name_or_path)
-    if len(os.fsencode(path.name)) > 255:
-        raise InputError(f'config {path.name[:60]}…: a name of {len(path.name)} characters, at most 255 are allowed')
-    if path.is_file():
-        if path.suffix not in SUFFIXES:
-            raise InputError(f'config {path}: {path.suffix or "no"} suffix, allowed are {", ".join(SUFFIXES)}')
-        return path
-    if path.is_dir():
-        raise InputError(f'config {path}: is a folder, not a config file')
-    shipped = shipped_configs()
-    name = path.name.removesuffix('.py')  # not the stem: names have dots, as in x0.5
-    if path.parent == Path('.'):
-        # `efficientdet_d0` is short for the config of the published weights of that name
-        short = [file for stem, file in shipped.items() if (entry := for_config(stem)) and entry.name == name]
-        if name in shipped or short:
-            return shipped.get(name) or short[0]
-    siblings = [p.name for p in path.parent.glob('*') if p.suffix in SUFFIXES] if path.parent.is_dir() else []
-    near = difflib.get_close_matches(path.name, siblings, n=2) + difflib.get_close_matches(path.stem, shipped, n=3)
-    hint = f'; did you mean {" or ".join(dict.fromkeys(near))}?' if near else '; `mmlight list` shows the shipped ones'
-    raise InputError(f'config {name_or_path}: neither a file nor the name of a shipped config{hint}')
 
 
 def load_config(name_or_path: str | os.PathLike, options: dict | None = None, needs_model: bool = True) -> Config:

@@ -2,9 +2,12 @@
 
 import copy
 import json
-import runpy
+import os
+import re
+import subprocess
 import sys
-from pathlib import Path
+import textwrap
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -12,8 +15,11 @@ import pytest
 import torch
 from torch import nn
 
+from mmlight.cli import main
+from mmlight.deploy import formats
 from mmlight.deploy.export import Exported, export, write
 from mmlight.deploy.graphs import DetectorGraph, Normalize, SegmentorGraph
+from mmlight.deploy.suppression import NonMaxSuppression, _greedy
 from mmlight.deploy.verification import (
     Agreement,
     _match,
@@ -25,10 +31,9 @@ from mmlight.deploy.verification import (
     real_images,
     verify,
 )
-from mmlight.errors import InputError, exit_on_input_error
+from mmlight.errors import InputError
 from mmlight.runtime.config import load_config
 
-ROOT = Path(__file__).parents[2]
 # one config of each family that the two fixtures are not of, with a size at which it is quick
 FAMILIES = {
     'dfanet_a_sample': ([128], ['batch', 'size']),
@@ -138,7 +143,6 @@ def test_a_network_of_nan_is_not_equal(thundernet):
 
 @pytest.mark.parametrize('fault', [InputError('FILE differs'), KeyboardInterrupt()])
 def test_a_verification_that_fails_leaves_the_earlier_file(fault, monkeypatch, tmp_path, capsys):
-    tool = runpy.run_path(str(ROOT / 'tools/deployment/export_onnx.py'))
     out = tmp_path / 'good.onnx'
     out.write_bytes(b'verified')
 
@@ -146,15 +150,87 @@ def test_a_verification_that_fails_leaves_the_earlier_file(fault, monkeypatch, t
         assert exported.file != out
         raise fault
 
-    made = lambda cfg, checkpoint, file, *rest: Exported(file, {}, None, None)  # noqa: E731
-    tool['main'].__globals__.update(export=made, verify=fail)
-    monkeypatch.setattr(sys, 'argv', ['export_onnx.py', 'bisenet_xception39_sample', '--out', str(out)])
-    with pytest.raises(SystemExit) as end:
-        exit_on_input_error(tool['main'])
-    assert end.value.code == (130 if isinstance(fault, KeyboardInterrupt) else 2)
+    monkeypatch.setattr(formats, 'export', lambda cfg, checkpoint, file, **rest: Exported(file, {}, None, None))
+    monkeypatch.setattr(formats, 'verify', fail)
+    code = main(['export', 'bisenet_xception39_sample', '--out', str(out)])
+    assert code == (130 if isinstance(fault, KeyboardInterrupt) else 2)
     assert capsys.readouterr().err.count('\n') == 1
     assert out.read_bytes() == b'verified'
     assert list(tmp_path.iterdir()) == [out]
+
+
+def test_torchscript_runs_without_the_package_and_finds_the_same(tmp_path, capsys):
+    """Its suppression is TorchScript's own, so that neither mmcv nor torchvision is needed to load it."""
+    file = tmp_path / 'net.torchscript'
+    arguments = ['export', 'retinanet_r18_nasfpn-3x64_sample', '--shape', '64', '--format', 'torchscript']
+    assert main([*arguments, '--out', str(file)]) == 0
+    assert re.search(r'equal to PyTorch on \d images: [1-9]\d+ detections', capsys.readouterr().out)
+    code = f"""
+        import json, sys, torch
+        extra = {{'mmlight.json': ''}}
+        net = torch.jit.load({str(file)!r}, _extra_files=extra)
+        boxes, scores, labels = net(torch.rand(1, 3, *json.loads(extra['mmlight.json'])['size']) * 255)
+        assert boxes.shape[1:] == (100, 4) and scores.shape == labels.shape
+        print({{'mmcv', 'mmdet', 'mmlight', 'torchvision'}} & set(sys.modules))
+    """
+    environment = {**os.environ, 'MMLIGHT_NO_COMPAT': '1'}
+    done = subprocess.run(
+        [sys.executable, '-c', textwrap.dedent(code)], capture_output=True, text=True, env=environment
+    )
+    assert done.stdout.strip() == 'set()', done.stderr
+
+
+def test_suppression_of_torchscript_is_that_of_onnx():
+    generator = torch.Generator().manual_seed(0)
+    corners = torch.rand(2, 200, 2, generator=generator) * 80
+    boxes = torch.cat([corners, corners + 5 + torch.rand(2, 200, 2, generator=generator) * 30], 2)
+    scores = torch.rand(2, 1, 200, generator=generator)
+    scripted = torch.jit.script(_greedy)
+    for limit, overlap in ((200, 0.5), (7, 0.3)):
+        ours = scripted(boxes, scores, limit, overlap, 0.2)
+        theirs = NonMaxSuppression.apply(boxes, scores, limit, overlap, 0.2)
+        assert ours.tolist() == theirs.tolist()
+        assert 7 <= len(ours) < 400
+    assert scripted(boxes, scores, 5, 0.5, 2.0).shape == (0, 3)
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (['--format', 'tflite'], 'tflite: allowed are onnx, torchscript, openvino, coreml'),
+        (['--format', 'torchscript', '--dynamic', 'size'], '--dynamic: --format torchscript cannot have it'),
+        (['--format', 'torchscript', '--int8'], '--int8: with --format onnx only'),
+        (['--format', 'openvino', '--out', 'net.onnx'], 'net.onnx: must end in .xml'),
+        (['--format', 'openvino'], 'openvino is not installed: pip install openvino'),
+        (['--format', 'coreml'], 'coremltools is not installed: pip install coremltools'),
+    ],
+)
+def test_what_a_format_cannot_have_is_refused_in_a_line(options, message, monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(formats, 'export', lambda cfg, checkpoint, file, **rest: Exported(file, {}, None, None))
+    monkeypatch.setattr(formats, 'verify', lambda *arguments: None)
+    for package in ('openvino', 'coremltools'):
+        monkeypatch.setitem(sys.modules, package, None)
+    assert main(['export', 'bisenet_xception39_sample', *options]) == 2
+    assert message in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_core_ml_can_be_verified_on_macos_only(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, 'coremltools', SimpleNamespace())
+    monkeypatch.setattr(sys, 'platform', 'linux')
+    with pytest.raises(InputError, match='can be verified on macOS only, this is linux'):
+        formats.FORMATS['coreml'][1](tmp_path, None)
+
+
+@pytest.mark.parametrize('name', ['retinanet_r18_nasfpn-3x64_sample', 'bisenet_xception39_sample'])
+def test_openvino_computes_the_same(name, tmp_path):
+    pytest.importorskip('openvino')
+    shown, out = images(), tmp_path / 'net.xml'
+    _, agreement = formats.export_verified(load_config(name), None, out, shown, 'openvino', shape=[64])
+    assert out.is_file()
+    assert out.with_suffix('.bin').is_file()
+    assert agreement.pixels > 0.99
 
 
 @pytest.mark.long

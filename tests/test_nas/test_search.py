@@ -373,7 +373,9 @@ def test_the_command(tmp_path, capsys, monkeypatch):
     path = config(tmp_path / 'macs.py')
     arguments = ['search', str(path), '--work-dir', str(tmp_path / 'run'), '--backend', 'inline', '--trials', '3']
     assert main(arguments) == 0
-    assert f'export it: python tools/export_arch.py {tmp_path / "run"}' in capsys.readouterr().out
+    found = tmp_path / 'run' / 'best_0.py'
+    assert f'train it: mmlight train {found}' in capsys.readouterr().out
+    assert 'search' not in load_config(found)
     assert len(TrialLog(tmp_path / 'run' / 'trials.jsonl').of('done')) == 3
     assert main(arguments) == 2
 
@@ -382,4 +384,17 @@ def test_the_command(tmp_path, capsys, monkeypatch):
 
     monkeypatch.setattr(MACs, '__call__', interrupted)
     assert main([*arguments[:-1], '9', '--resume']) == 130
-    assert f'`mmlight search {path} --work-dir {tmp_path / "run"} --resume` goes on' in capsys.readouterr().err
+    again = f'`mmlight search {path} --work-dir {tmp_path / "run"} --backend inline --trials 9 --resume` goes on'
+    assert capsys.readouterr().err.splitlines()[-1] == f'interrupted; {again}'
+
+
+def test_the_command_on_own_data(tmp_path):
+    """The proxy and what is found train on the folder; the search is seeded anew."""
+    generate(tmp_path / 'data', num_train=4, num_val=2, size=(64, 48), progress=False)
+    path = config(tmp_path / 'macs.py')
+    arguments = ['search', str(path), '--work-dir', str(tmp_path / 'run'), '--backend', 'inline', '--trials', '3']
+    assert main([*arguments, '--data', str(tmp_path / 'data'), '--seed', '7']) == 0
+    assert load_config(tmp_path / 'run' / 'search.py').search.seed == 7
+    found = load_config(tmp_path / 'run' / 'best_0.py')
+    assert str(tmp_path / 'data') in found.train_dataloader.dataset.dataset.data_root
+    assert str(tmp_path / 'data') in str(found.val_evaluator.ann_file)
