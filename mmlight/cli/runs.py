@@ -164,7 +164,7 @@ def _own_search(args: argparse.Namespace, work_dir: Path) -> str | Path:
 
     load_search(args.config)
     cfg = prepare(args.config, RunOptions(work_dir, changes, data=args.data))
-    del cfg['work_dir']  # a trial has its own
+    cfg.pop('work_dir')  # a trial has its own
     written = work_dir / f'own_{Path(args.config).name.removesuffix(".py")}.py'
     work_dir.mkdir(parents=True, exist_ok=True)
     cfg.dump(written)
