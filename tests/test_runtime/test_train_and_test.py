@@ -106,6 +106,11 @@ def test_evaluate_detector(trained, tmp_path):
     assert 0 <= metrics['coco/bbox_mAP_50'] <= 1
 
 
+def test_evaluation_needs_no_training_data(trained, tmp_path):
+    cfg = load_config(project() / 'det.py', {'train_dataloader.dataset.ann_file': 'gone.json'})
+    assert evaluate(cfg, latest_checkpoint(trained / 'det'), RunOptions(str(tmp_path)))['coco/bbox_mAP'] >= 0
+
+
 @pytest.mark.parametrize('name', ['det', 'seg'])
 def test_test_time_augmentation(trained, tmp_path, name):
     checkpoint = latest_checkpoint(trained / name)
