@@ -13,7 +13,7 @@ from mmengine.runner.checkpoint import _load_checkpoint_to_model
 from mmlight.errors import InputError
 from mmlight.models.backbones import EfficientNetLite, MobileNetV2
 from mmlight.runtime import checkpoint as ckpt
-from mmlight.runtime.config import load_config, shipped_configs
+from mmlight.runtime.config import load_config
 from mmlight.runtime.predict import predict
 from mmlight.runtime.train import _begin_with
 from mmlight.weights.download import cache_dir
@@ -91,12 +91,6 @@ def predicts(name, tmp_path):
 @pytest.mark.parametrize('family', FAMILIES)
 def test_a_bare_state_dict_predicts(family, tmp_path):
     predicts(FAMILIES[family][0], tmp_path)
-
-
-@pytest.mark.long
-@pytest.mark.parametrize('name', sorted(shipped_configs()))
-def test_a_bare_state_dict_predicts_with_every_config(name, tmp_path):
-    predicts(name, tmp_path)
 
 
 @pytest.mark.parametrize('prefix', ['', 'backbone.'])
