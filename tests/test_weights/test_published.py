@@ -3,6 +3,11 @@
 import importlib
 import json
 import os
+import threading
+from dataclasses import replace
+from functools import partial
+from hashlib import sha256
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import cv2
@@ -14,7 +19,7 @@ from mmlight.cli import main
 from mmlight.registry import MODELS
 from mmlight.runtime.config import load_config
 from mmlight.runtime.model import dataset_meta
-from mmlight.weights.download import cache_dir
+from mmlight.weights.catalogue import catalogue, find
 from mmlight.weights.efficientdet import select_classes
 from mmlight.weights.efficientnet_lite import convert
 
@@ -108,15 +113,23 @@ def test_efficientnet_lite_calls_photos_by_their_names(lite, photo):
 
 
 @torch.no_grad()
-def test_predictions_of_the_converted_file_are_those_of_effdet(effdet, monkeypatch, tmp_path):
-    """``mmlight predict efficientdet_d0 photo.jpg`` on a file of effdet's: its boxes, scores and classes."""
+def test_predictions_of_the_served_file_are_those_of_effdet(effdet, monkeypatch, tmp_path, request):
+    """``mmlight predict efficientdet_d0 photo.jpg`` with a served file: effdet's boxes, scores and classes."""
     from benchmarks.effdet_reference import effdet_model
 
     monkeypatch.setenv('TORCH_HOME', str(tmp_path / 'torch'))
     monkeypatch.chdir(tmp_path)
     theirs = effdet_model('d0', (512, 512))
-    cache_dir().mkdir(parents=True)
-    torch.save(theirs.state_dict(), cache_dir() / 'tf_efficientdet_d0_34-f153e0cf.pth')
+    monkeypatch.setenv('no_proxy', '127.0.0.1')
+    published = tmp_path / 'web' / 'tf_efficientdet_d0_34-f153e0cf.pth'
+    published.parent.mkdir()
+    torch.save(theirs.state_dict(), published)
+    server = ThreadingHTTPServer(('127.0.0.1', 0), partial(SimpleHTTPRequestHandler, directory=published.parent))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    request.addfinalizer(server.server_close)
+    request.addfinalizer(server.shutdown)
+    url, digest = f'http://127.0.0.1:{server.server_port}/{published.name}', sha256(published.read_bytes()).hexdigest()
+    monkeypatch.setitem(catalogue(), 'efficientdet_d0', replace(find('efficientdet_d0'), url=url, sha256=digest))
     photo = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)
     photo = cv2.resize(photo, (512, 512), interpolation=cv2.INTER_CUBIC)
     cv2.imwrite('photo.png', photo)
