@@ -42,6 +42,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # whoever reads the output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nor may the interpreter complain at its end
         return 141
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print(f'error: {str(error.filename)[:200]}: {error.strerror or type(error).__name__}', file=sys.stderr)
+        return 2
     except Exception as error:
         if argv is not None or os.environ.get('MMLIGHT_TRACEBACK') == '1':
             raise  # a caller in Python sees what happened

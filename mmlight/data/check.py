@@ -1,10 +1,8 @@
 """Looks at the data before training: what would fail later, or silently train on nothing, is said in one line."""
 
-import json
 import logging
 import os
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import mmcv
@@ -16,11 +14,11 @@ from mmengine.logging import print_log
 from mmengine.registry import DATASETS
 from PIL import Image
 
+from mmlight.data.check_coco import absent_files, check_coco, check_unique, few
 from mmlight.data.coco_folder import LOADERS, iter_class_counts, iter_datasets, read_coco
 from mmlight.data.repair import image_size, shown_size
 from mmlight.errors import InputError
 
-LEVELS = ('error', 'warn')
 SAMPLED_LABELS = 8  # label files that are opened per data set
 
 
@@ -52,7 +50,10 @@ def check_config_data(cfg: Config, sections: Sequence[str] = LOADERS) -> list[st
             if dataset is None:
                 continue
             classes = _class_names(dataset, where)
-            parts = {'model': cfg.get('model'), f'{where}.pipeline': settings.get('pipeline')}
+            pipeline = settings.get('pipeline')
+            if not isinstance(pipeline or [], (list, tuple)):
+                raise InputError(f'config key {where}.pipeline: {pipeline!r}; must be a list of transforms')
+            parts = {'model': cfg.get('model'), f'{where}.pipeline': pipeline}
             _check_num_classes(parts, classes, where)
             key = (type(dataset), dataset.ann_file, tuple(sorted(dataset.data_prefix.items())), tuple(classes))
             if key not in seen:
@@ -63,201 +64,6 @@ def check_config_data(cfg: Config, sections: Sequence[str] = LOADERS) -> list[st
     for warning in warnings:
         print_log(warning, logger='current', level=logging.WARNING)
     return warnings
-
-
-def check_coco(
-    ann_file: str | Path,
-    img_dir: str | Path,
-    classes: Sequence[str] | None = None,
-    *,
-    level: str = 'error',
-    missing_images: str | None = None,
-    annotated: bool = True,
-) -> list[str]:
-    """Checks a COCO detection file against its images and the classes that a config trains.
-
-    Args:
-        ann_file: the JSON file.
-        img_dir: the folder that its ``file_name`` entries start from.
-        classes: class names of the config; None: whatever the file defines.
-        level: ``'error'`` or ``'warn'``: what annotated categories outside ``classes`` and missing images are.
-        missing_images: the same for missing images alone; by default ``level``.
-        annotated: whether the file must have annotations.
-
-    Returns:
-        Warnings: boxes without size, annotations of unknown images, and what ``level`` allows.
-
-    Raises:
-        InputError: file or folder missing; not COCO; ids that occur twice; boxes none of which is usable; classes that
-            the file lacks; by ``level``, boxes beyond their image, categories that the classes lack, missing images.
-    """
-    if level not in LEVELS or (missing_images or level) not in LEVELS:
-        raise InputError(f'check_coco: level={level!r}, missing_images={missing_images!r}: allowed are {LEVELS}')
-    img_dir = Path(img_dir)
-    data = read_coco(ann_file, annotated)
-    if not img_dir.is_dir():
-        raise InputError(f'image folder {img_dir}: {"is a file" if img_dir.exists() else "does not exist"}')
-    where = f'annotation file {ann_file}'
-    encoding = json.detect_encoding(Path(ann_file).read_bytes()[:4])
-    if encoding != 'utf-8':
-        raise InputError(f'{where}: its encoding is {encoding}, pycocotools reads UTF-8; {FIX}')
-    if not data['images']:
-        raise InputError(f'{where}: lists no images')
-    for key in ('images', 'annotations', 'categories'):
-        _check_unique((entry.get('id') for entry in data[key]), f'{where}: {key} ids')
-    info = data.get('info')
-    warnings = list(info.get('repaired') or []) if isinstance(info, dict) else []
-    warnings += _check_categories(data, classes, where, level)
-    if data['annotations'] or annotated:
-        warnings += _check_boxes(data, where, level)
-    _check_fields(data, where, annotated)
-    absent = _absent([entry['file_name'] for entry in data['images']], img_dir)
-    if absent:
-        text = (
-            f'{len(absent)} of {len(data["images"])} images listed in {ann_file} are not in {img_dir}: {_few(absent)}'
-        )
-        if (missing_images or level) == 'error' or len(absent) == len(data['images']):
-            raise InputError(text)
-        warnings.append(text)
-    return warnings
-
-
-FIX = '`mmlight train --data FOLDER` repairs that in a copy'
-
-
-def _check_fields(data: dict, where: str, annotated: bool) -> None:
-    """What mmdet and pycocotools read of every image and annotation."""
-    for entry in data['images']:
-        for side in ('width', 'height'):
-            if type(entry.get(side)) not in (int, float) or not 0 < entry[side] < float('inf'):
-                raise InputError(
-                    f'{where}: image {entry["file_name"]}: {side} {entry.get(side)!r}, expected a number of pixels; '
-                    f'{FIX}'
-                )
-        if not isinstance(entry['file_name'], str):
-            raise InputError(f'{where}: image {entry["id"]}: file_name {entry["file_name"]!r}, expected a string')
-    for entry in data['categories']:
-        if type(entry['id']) is not int or not isinstance(entry['name'], str):
-            raise InputError(
-                f'{where}: category id {entry["id"]!r}, name {entry["name"]!r}: expected a whole number and a string; '
-                f'{FIX}'
-            )
-    if annotated:
-        _check_annotation_fields(data['annotations'], where)
-
-
-def _check_annotation_fields(annotations: Sequence[dict], where: str) -> None:
-    needed = {'id': (int,), 'area': (int, float), 'iscrowd': (int,)}
-    for index, entry in enumerate(annotations):
-        for field, kinds in needed.items():
-            if type(entry.get(field)) not in kinds:
-                said = f'{entry[field]!r}' if field in entry else 'missing'
-                raise InputError(f'{where}: annotations[{index}]: {field} is {said}, expected a number; {FIX}')
-    if any(entry['id'] == 0 for entry in annotations):
-        raise InputError(f'{where}: an annotation has the id 0, whose match pycocotools takes for none; {FIX}')
-
-
-def _check_unique(ids: Iterable, what: str) -> None:
-    twice = [key for key, count in Counter(ids).items() if count > 1]
-    if twice:
-        raise InputError(f'{what} occur more than once: {_few(twice)}')
-
-
-def _check_categories(data: dict, classes: Sequence[str] | None, where: str, level: str) -> list[str]:
-    names = {entry['id']: entry['name'] for entry in data['categories']}
-    used = Counter(entry['category_id'] for entry in data['annotations'])
-    unknown = sorted(used.keys() - names.keys(), key=str)
-    if unknown:
-        raise InputError(
-            f'{where}: annotations use category ids that it does not define: {_few(unknown)}; defined: {_few(names)}'
-        )
-    if classes is None:
-        return []
-    lacking = [name for name in classes if name not in names.values()]
-    extra = {names[key]: count for key, count in used.items() if names[key] not in classes}
-    both = f'classes of the config: {_few(classes)}; categories of the file: {_few(names.values())}'
-    if lacking:
-        raise InputError(f'{where}: has no category for the classes {_few(lacking)} ({both})')
-    order = [entry['name'] for entry in data['categories'] if entry['name'] in classes]
-    if order != list(classes):
-        raise InputError(
-            f'{where}: mmdet numbers labels in the order of its categories, {_few(order)}, but the classes of the '
-            f'config are {_few(classes)}: every name would be wrong; write metainfo.classes in the order of the file'
-        )
-    if extra:
-        counts = _few([f'{name} ({count})' for name, count in extra.items()])
-        text = f"{where}: annotations of categories that the config's classes lack: {counts} ({both})"
-        if level == 'error':
-            raise InputError(f"{text}; set metainfo.classes, or data_check = 'warn' to train without them")
-        return [text]
-    return []
-
-
-def _check_boxes(data: dict, where: str, level: str) -> list[str]:
-    annotations = data['annotations']
-    if not annotations:
-        return [f'{where}: no annotations']
-    for entry in annotations:
-        box = entry['bbox']
-        if not isinstance(box, (list, tuple)) or len(box) != 4 or any(type(v) not in (int, float) for v in box):
-            raise InputError(f'{where}: annotation {entry["id"]}: bbox {box!r}, expected four numbers x, y, w, h')
-    ids = np.array([entry['id'] for entry in annotations], dtype=object)
-    x, y, w, h = np.array([entry['bbox'] for entry in annotations], dtype=float).T
-    sizes = {entry['id']: (entry['width'], entry['height']) for entry in data['images']}
-    try:
-        width, height = np.array([sizes.get(e['image_id'], (np.nan, np.nan)) for e in annotations], dtype=float).T
-    except (TypeError, ValueError) as error:
-        raise InputError(f'{where}: width or height of an image is not a number') from error
-    orphan = np.isnan(width)
-    if (np.abs([x, y, w, h]) <= 1).all() and (width[~orphan] > 2).any():
-        raise InputError(
-            f'{where}: all {len(ids)} boxes lie between 0 and 1: fractions of the image, as YOLO writes them; expected '
-            'x, y, w, h in pixels'
-        )
-    flat = ~((w > 0) & (h > 0) & np.isfinite(x + y + w + h))
-    outside = ~flat & ~orphan & ((x >= width) | (y >= height) | (x + w <= 0) | (y + h <= 0))
-    # a pixel's width of tolerance: many converters round
-    beyond = ~flat & ~orphan & ~outside & ((x < -1) | (y < -1) | (x + w > width + 1) | (y + h > height + 1))
-    crowd = np.array([bool(entry.get('iscrowd')) for entry in annotations])
-    small = ~flat & ~orphan & ((w < 1) | (h < 1))  # mmdet leaves them out
-    unusable = orphan | flat | outside | small | crowd
-    if unusable.all():
-        raise InputError(
-            f'{where}: none of its {len(ids)} boxes is usable: {flat.sum()} of no width or height, {outside.sum()} '
-            f'outside their image, {orphan.sum()} of images that it does not list, {small.sum()} below a pixel, '
-            f'{crowd.sum()} crowds; '
-            'expected x, y, w, h in pixels'
-        )
-    if level == 'error' and (outside | beyond).any():
-        hit = outside | beyond
-        raise InputError(
-            f'{where}: {hit.sum()} boxes reach beyond their image: ids {_few(ids[hit].tolist())}; expected x, y, w, h '
-            "in pixels within width and height; data_check = 'warn' trains all the same"
-        )
-    texts = {
-        'boxes without positive width and height (left out)': flat,
-        'boxes wholly outside their image (left out)': outside,
-        'boxes that reach beyond their image': beyond,
-        'boxes narrower or lower than a pixel (left out)': small,
-        'annotations of images that it does not list (left out)': orphan,
-    }
-    return [f'{where}: {hit.sum()} {text}: ids {_few(ids[hit].tolist())}' for text, hit in texts.items() if hit.any()]
-
-
-def _absent(names: list[str], folder: Path) -> list[str]:
-    """The names of which there is no file below ``folder``; one directory listing each instead of one look per file."""
-    listed: dict[str, set[str]] = {}
-    missing = []
-    for name in names:
-        parent, base = os.path.split(os.path.join(folder, name))
-        if parent not in listed:
-            listed[parent] = set(os.listdir(parent)) if os.path.isdir(parent) else set()
-        if base not in listed[parent]:
-            missing.append(name)
-    return missing
-
-
-# --- configs ----------------------------------------------------------------------------------------------------
 
 
 def _lazy(settings: ConfigDict, where: str, scope: str | None) -> BaseDataset | None:
@@ -287,7 +93,7 @@ def _lazy(settings: ConfigDict, where: str, scope: str | None) -> BaseDataset | 
 
 def _class_names(dataset: BaseDataset, where: str) -> list[str]:
     classes = list(dataset.metainfo.get('classes') or ())
-    _check_unique(classes, f'config key {where}: class names')
+    check_unique(classes, f'config key {where}: class names')
     return classes
 
 
@@ -295,7 +101,7 @@ def _check_num_classes(parts: dict[str, object], classes: Sequence[str], where: 
     for key, node in parts.items():
         for place, part in iter_class_counts(node, key):
             if classes and isinstance(part['num_classes'], int) and part['num_classes'] != len(classes):
-                has = f'{len(classes)} classes ({_few(classes)})'
+                has = f'{len(classes)} classes ({few(classes)})'
                 raise InputError(f'config key {place}.num_classes is {part["num_classes"]}, but {where} has {has}')
 
 
@@ -327,7 +133,7 @@ def _check_left(dataset: BaseDataset, pipeline: list, where: str) -> list[str]:
     if with_masks and bare:
         raise InputError(
             f'{name}: {len(bare)} of {len(data["annotations"])} annotations have no segmentation, which the config '
-            f'trains masks from: ids {_few(bare)}'
+            f'trains masks from: ids {few(bare)}'
         )
     if small:
         return [
@@ -399,15 +205,15 @@ def _check_segmentation(dataset: BaseDataset, classes: list[str], where: str) ->
     pairs = [(one['img_path'], one.get('seg_map_path')) for one in dataset.load_data_list()]
     if not pairs:
         raise InputError(f'{where}: no *{dataset.img_suffix} below {folders["img_path"]}')
-    absent = set(_absent([path for pair in pairs for path in pair if path], Path('.')))
+    absent = set(absent_files([path for pair in pairs for path in pair if path], Path('.')))
     images = [image for image, _ in pairs if image in absent]
     labels = [image for image, label in pairs if label in absent]
     if images:
-        raise InputError(f'{where}: {len(images)} of {len(pairs)} images do not exist: {_few(images)}')
+        raise InputError(f'{where}: {len(images)} of {len(pairs)} images do not exist: {few(images)}')
     if labels:
         example = next(label for _, label in pairs if label in absent)
         raise InputError(
-            f'{where}: {len(labels)} of {len(pairs)} images have no label file: {_few(labels)}; looked for {example}'
+            f'{where}: {len(labels)} of {len(pairs)} images have no label file: {few(labels)}; looked for {example}'
         )
     labelled = [pair for pair in pairs if pair[1]]
     for image, label in labelled:  # headers alone: quick enough for all
@@ -420,7 +226,7 @@ def _check_segmentation(dataset: BaseDataset, classes: list[str], where: str) ->
         return []
     if found <= {0, dataset.ignore_index} and dataset.ignore_index in found and len(classes) <= 2:
         raise InputError(
-            f'{where}: the label files hold {_few(sorted(found))} alone: {dataset.ignore_index} is ignored, so the '
+            f'{where}: the label files hold {few(sorted(found))} alone: {dataset.ignore_index} is ignored, so the '
             f'class {classes[-1]} would never be trained; write its pixels as {len(classes) - 1}'
         )
     return []
@@ -453,7 +259,7 @@ def _check_labels(image_file: str, label_file: str, dataset: BaseDataset, classe
     if wrong:
         hint = '; are these labelIds instead of labelTrainIds?' if label_file.endswith('_labelIds.png') else ''
         raise InputError(
-            f'label file {label_file}: values {_few(wrong)} are beyond the {known} classes '
+            f'label file {label_file}: values {few(wrong)} are beyond the {known} classes '
             f'({low} to {high}, {dataset.ignore_index} = ignore){hint}'
         )
     return {int(value) for value in np.unique(labels)}
@@ -467,9 +273,3 @@ def _decode(path: str, flag: str, backend: str) -> np.ndarray:
     if image is None:
         raise InputError(f'image {path}: cannot be decoded')
     return image
-
-
-def _few(items: Iterable, most: int = 5) -> str:
-    items = list(items)
-    more = f' and {len(items) - most} more' if len(items) > most else ''
-    return ', '.join(str(item) for item in items[:most]) + more

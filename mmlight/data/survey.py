@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageOps
 
-from mmlight.data.check import check_coco
+from mmlight.data.check_coco import check_coco
 from mmlight.data.coco_folder import CocoSplit, find_splits, has_coco, read_coco, repaired
 from mmlight.data.masks import MaskFolder, find_masks, iter_pictures
 from mmlight.data.repair import shown_size

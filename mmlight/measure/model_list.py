@@ -82,7 +82,12 @@ def list_models(
     if not found:
         raise InputError(f'pattern {pattern!r}: matches none of the {len(entries)} shipped configs')
     found.sort(key=lambda entry: (entry.family.lower(), entry.name))
-    return [_counted(entry, shape) for entry in found] if measure else found
+    if not measure:
+        return found
+    counted = [_counted(entry, shape) for entry in found]
+    if shape is not None and all('error' in entry.counted for entry in counted):
+        raise InputError(str(counted[0].counted['error']))
+    return counted
 
 
 def table(entries: Sequence[Entry] | None = None) -> str:

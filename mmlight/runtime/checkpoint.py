@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import torch
 from mmengine.fileio import LocalBackend, register_backend
+from mmengine.logging import MessageHub
 from torch import nn
 
 from mmlight.errors import InputError
@@ -107,6 +108,10 @@ def check_resumable(content: dict, path: str | os.PathLike) -> None:
             f'--resume {path}: no training state in it (lacks {", ".join(missing)}); to start from its weights use '
             f'--cfg-options load_from={path}'
         )
+    hub = content['message_hub']
+    needed = ('log_scalars', 'runtime_info', 'resumed_keys')
+    if not isinstance(hub, MessageHub) and not (isinstance(hub, dict) and all(key in hub for key in needed)):
+        raise InputError(f'--resume {path}: its message_hub is damaged, expected a dict of {", ".join(needed)}')
 
 
 def weights_of(content: dict) -> dict[str, torch.Tensor]:

@@ -104,11 +104,17 @@ def unknown_type(name: str, where: str) -> InputError:
     return InputError(f"config key {where}: type '{name}' is not registered; {hint}")
 
 
-def explain(error: Exception, cfg: Config) -> InputError:
-    """What to tell the user when building from ``cfg`` raised ``error``."""
+def explain(error: Exception, cfg: Config, what: str = 'built') -> InputError:
+    """What to tell the user when ``cfg`` could not be ``'built'`` or ``'run'`` because of ``error``."""
     unknown = re.search(r"['\"]?([\w.]+) is not in the \S+ registry", str(error))
     if unknown is None:
-        return InputError(f'config {cfg.filename}: cannot be built: {type(error).__name__}: {one_line(error)}')
+        text = f'{type(error).__name__}: {one_line(error)}'
+        if 'Original Traceback' in str(error):  # a data worker's; its last line is the error
+            text = str(error).strip().splitlines()[-1]
+        elif not str(error):  # a bare assertion says what it is about, and where it stands
+            last = traceback.extract_tb(error.__traceback__)[-1]
+            text = f'{type(error).__name__} in {os.path.basename(last.filename)}, line {last.lineno}: {last.line}'
+        return InputError(f'config {cfg.filename}: cannot be {what}: {text}')
     places = [key for key, value in _leaves(cfg.to_dict()) if value == unknown[1] and key.endswith('.type')]
     return unknown_type(unknown[1], places[0] if places else 'type')
 

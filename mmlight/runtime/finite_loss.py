@@ -13,7 +13,7 @@ from mmlight.runtime.checkpoint import latest_checkpoint
 
 @HOOKS.register_module()
 class FiniteLoss(Hook):
-    """Stops at a loss that is NaN or infinite.
+    """Stops at a loss that is NaN or infinite, and before weights that are would be saved.
 
     Args:
         interval: Iterations between two looks, each of which waits for the GPU; an epoch's last one is looked at too.
@@ -39,8 +39,19 @@ class FiniteLoss(Hook):
         wrong = {name: value for name, value in numbers.items() if not math.isfinite(value)}
         if wrong:
             name, value = next(iter(wrong.items()))
-            good = latest_checkpoint(runner.work_dir)
-            raise InputError(
-                f'{name} is {value} at iteration {runner.iter + 1}: the training has diverged and stops; last '
-                f'checkpoint: {good or "none"}; a lower learning rate, longer warm-up or gradient clipping may help'
-            )
+            raise _diverged(runner, f'{name} is {value} at iteration {runner.iter + 1}')
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """A step can end in weights that are no numbers although its loss was one: they are not written."""
+        for name, value in checkpoint['state_dict'].items():
+            learned = name.endswith(('weight', 'bias', 'running_mean', 'running_var')) and value.is_floating_point()
+            if learned and not bool(torch.isfinite(value).all()):
+                raise _diverged(runner, f'{name} is not finite after iteration {runner.iter}')
+
+
+def _diverged(runner: Runner, what: str) -> InputError:
+    good = latest_checkpoint(runner.work_dir)
+    return InputError(
+        f'{what}: the training has diverged and stops; last checkpoint: {good or "none"}; a lower learning rate, '
+        'longer warm-up or gradient clipping may help'
+    )

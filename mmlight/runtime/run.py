@@ -100,6 +100,10 @@ def add_hooks(cfg: Config) -> None:
         if all(hook.get('type') != kind for hook in hooks if isinstance(hook, dict)):
             hooks.append(ConfigDict(type=kind))
     cfg.custom_hooks = hooks
+    named = {f'default_hooks.{name}': hook for name, hook in (cfg.get('default_hooks') or {}).items()}
+    for where, hook in (named | {f'custom_hooks.{number}': hook for number, hook in enumerate(hooks)}).items():
+        if isinstance(hook, dict) and hook.get('interval', -1) != -1:  # -1: never
+            positive_int(f'config key {where}', interval=hook['interval'])
     saving = (cfg.get('default_hooks') or {}).get('checkpoint')
     if isinstance(saving, dict) and saving.get('backend_args') is None and '://' not in str(saving.get('out_dir')):
         saving.backend_args = ConfigDict(backend='mmlight.atomic')
@@ -137,10 +141,11 @@ def run(runner: Runner, job: Callable[[], Any]) -> Any:
     start = _steps(runner)
     try:
         return job()
-    except BUILDING as error:
-        if isinstance(error, InputError) or _steps(runner) > start or _inside(error):
+    except (*BUILDING, RuntimeError) as error:
+        # after the first step of a training, settings are not what is wrong; nor is memory a setting's type
+        if isinstance(error, (InputError, torch.OutOfMemoryError)) or _steps(runner) > start:
             raise
-        raise explain(error, runner.cfg) from error
+        raise explain(error, runner.cfg, 'run') from error
     finally:
         for hook in runner.hooks:
             if isinstance(hook, ProgressBar):
@@ -150,13 +155,3 @@ def run(runner: Runner, job: Callable[[], Any]) -> Any:
 def _steps(runner: Runner) -> int:
     """Of the training so far; ``runner.iter`` would build its loop, and with it its data, in a test."""
     return getattr(runner._train_loop, 'iter', 0)
-
-
-def _inside(error: BaseException) -> bool:
-    """Whether the error came out of a step of the model: then it is no wrong setting, or a traceback says more."""
-    trace = error.__traceback__
-    while trace is not None:
-        if trace.tb_frame.f_code.co_name in ('train_step', 'val_step', 'test_step'):
-            return True
-        trace = trace.tb_next
-    return False
