@@ -54,7 +54,8 @@ SETTINGS = {
     'param_scheduler.0.end': NO_NUMBER,
     'param_scheduler.0.start_factor': [*NO_NUMBER, '-1'],
     'default_hooks.logger.interval': [*NO_COUNT, '0'],
-    'default_hooks.checkpoint.interval': [*NO_COUNT, '0'],
+    'default_hooks.checkpoint.interval': [*NO_NUMBER, '1.5', '-2', '0'],  # -1: never
+    'default_hooks.visualization.interval': [*NO_NUMBER, '0'],
     'default_hooks.timer.type': NO_TYPE,
     'visualizer.type': NO_TYPE,
     'val_evaluator.type': NO_TYPE,

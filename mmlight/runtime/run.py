@@ -22,7 +22,7 @@ from mmlight.runtime.device import check_launcher
 from mmlight.runtime.progress import ProgressBar
 from mmlight.runtime.strides import check_strides
 
-BUILDING = (TypeError, KeyError, ValueError, AssertionError, AttributeError, ImportError)
+BUILDING = (TypeError, KeyError, ValueError, AssertionError, AttributeError, ImportError, ArithmeticError)
 """What constructors raise for arguments that they do not know or cannot use, and for packages that are missing."""
 
 
