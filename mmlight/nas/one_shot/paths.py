@@ -9,6 +9,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import nn
 
+from mmlight import checks
 from mmlight.errors import InputError
 from mmlight.registry import HOOKS
 
@@ -29,13 +30,14 @@ def find_supernet(model: nn.Module) -> nn.Module:
     """The supernet in a detector.
 
     Raises:
-        InputError: its backbone is not a supernet.
+        InputError: neither its backbone nor its neck is a supernet.
     """
-    backbone = getattr(model, 'backbone', None)
-    if not hasattr(backbone, 'set_path'):
-        raise InputError(f'model.backbone: must be a supernet (mmlight.CRStageSuper*, mmlight.CROpSuper*), got '
-                         f'{type(backbone).__name__}')  # fmt: skip
-    return backbone
+    parts = [getattr(model, name, None) for name in ('backbone', 'neck')]
+    for part in parts:
+        if hasattr(part, 'set_path'):
+            return part
+    raise InputError('model.backbone: must be a supernet (mmlight.CRStageSuper*, mmlight.CROpSuper*), or model.neck a '
+                     f'mmlight.SuperFPN, got {type(parts[0]).__name__} and {type(parts[1]).__name__}')  # fmt: skip
 
 
 def check_config(cfg: Config) -> None:
@@ -55,14 +57,28 @@ class PathSamplingHook(Hook):
     """Draws the path of each training step, uniform and independent, from (seed, step): the same on all processes and
     after a resumption. Validation runs the supernet's ``anchor``.
 
+    With ``randoms`` the supernet's smallest and largest network take turns with so many random ones: the sandwich rule
+    (universally slimmable networks, arXiv 1903.05134, Sec. 3.2), each update of the weights from all of them with
+    ``optim_wrapper=dict(accumulative_counts=2 + randoms)``.
+
+    Args:
+        randoms: Random paths after the two extremes; None: all are random.
+
     Raises:
         InputError: before the training, for settings that cannot work with a supernet.
     """
 
     priority = 'VERY_HIGH'
 
+    def __init__(self, randoms: int | None = None):
+        if randoms is not None:
+            checks.positive_int('PathSamplingHook', randoms=randoms)
+        self.randoms = randoms
+
     def before_run(self, runner: Runner) -> None:
-        find_supernet(plain_model(runner))
+        supernet = find_supernet(plain_model(runner))
+        if self.randoms is not None and not hasattr(supernet, 'extremes'):
+            raise InputError(f'PathSamplingHook: randoms must be None with a {type(supernet).__name__}')
         check_config(runner.cfg)
         wrapper = runner.cfg.get('model_wrapper_cfg') or runner.cfg
         if runner.distributed and (not wrapper.get('find_unused_parameters') or wrapper.get('static_graph')):
@@ -87,7 +103,10 @@ class PathSamplingHook(Hook):
         self.supernet = find_supernet(plain_model(runner))
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: object = None) -> None:
-        self.supernet.set_path(self.supernet.sample_path(random.Random(f'{self.seed} {runner.iter}')))
+        fixed = () if self.randoms is None else self.supernet.extremes
+        turn = runner.iter % (len(fixed) + (self.randoms or 1))
+        rng = random.Random(f'{self.seed} {runner.iter}')
+        self.supernet.set_path(fixed[turn] if turn < len(fixed) else self.supernet.sample_path(rng))
 
     def before_val_epoch(self, runner: Runner) -> None:
         supernet = find_supernet(plain_model(runner))

@@ -50,15 +50,16 @@ def _batches(dataset: Dataset, size: int, rng: random.Random) -> Iterator[list[i
 def recalibrated(model: nn.Module, batches: Iterable[dict]) -> Iterator[None]:
     """Let the path that runs have its own batch norm statistics inside the ``with`` block.
 
-    The statistics of backbone and neck are reset, measured as plain averages over the batches (which pass through
-    nothing else), and averaged over the processes. Afterwards all buffers are as they were found. Parameters do not
-    change. The model is in evaluation mode within.
+    The statistics of backbone, neck and a one-stage head are reset, measured as plain averages over the batches (which
+    pass through nothing else), and averaged over the processes. Afterwards all buffers are as they were found.
+    Parameters do not change. The model is in evaluation mode within.
 
     Args:
         model: Detector with ``extract_feat``.
         batches: What its data loader yields.
     """
-    parts = [part for part in (model.backbone, getattr(model, 'neck', None)) if part is not None]
+    parts = [getattr(model, name) for name in ('backbone', 'neck', 'bbox_head') if getattr(model, name, None)]
+    head = parts[-1] if hasattr(model, 'bbox_head') else None
     norms = [m for part in parts for m in part.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
     saved = [{name: buffer.clone() for name, buffer in norm.named_buffers()} for norm in norms]
     momenta = [norm.momentum for norm in norms]
@@ -71,7 +72,9 @@ def recalibrated(model: nn.Module, batches: Iterable[dict]) -> Iterator[None]:
             norm.train()
         with torch.no_grad():
             for batch in batches:
-                model.extract_feat(model.data_preprocessor(batch, True)['inputs'])
+                features = model.extract_feat(model.data_preprocessor(batch, True)['inputs'])
+                if head is not None and any(isinstance(module, _BatchNorm) for module in head.modules()):
+                    head(features)
         for norm in norms:
             if norm.num_batches_tracked > 0:  # of the path that runs
                 all_reduce(norm.running_mean, 'mean')

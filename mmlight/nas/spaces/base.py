@@ -88,6 +88,16 @@ class DecisionSpace(ABC):
             choices.append(rng.choice([i for i, fits in enumerate(self.mask(choices)) if fits]))
         return tuple(choices)
 
+    def extremes(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """The first and the last legal choice of every decision: where choices ascend the smallest and the largest
+        network."""
+        first: list[int] = []
+        last: list[int] = []
+        for choices, end in ((first, 0), (last, -1)):
+            while len(choices) < len(self.decisions):
+                choices.append([i for i, fits in enumerate(self.mask(choices)) if fits][end])
+        return tuple(first), tuple(last)
+
     def mutate(self, parent: Sequence[int], rng: random.Random) -> tuple[int, ...]:
         """One decision changed. Later ones stay where they are legal; where not, the displaced choice is taken if it
         is (which swaps two items of a permutation), else a random one."""
@@ -122,9 +132,11 @@ class SearchSpace(DecisionSpace):
 
     Attributes:
         part: Of the model that takes them.
+        merges: Of the nodes of its graphs.
     """
 
     part: str = 'backbone'
+    merges: Sequence[str] = ()
 
     @abstractmethod
     def apply(self, architecture: Any, config: Config) -> None:

@@ -38,11 +38,25 @@ class BiFPNSpace(SearchSpace):
     """BiFPN's eight nodes, each with one further edge from any earlier feature or none; one fusion; cells; width.
 
     The architecture is a :class:`Pyramid`; EfficientDet's BiFPN is one of them.
+
+    Args:
+        fusions: To choose from.
+        num_cells: To choose from, ascending.
+        channels: To choose from, ascending.
     """
 
     part = 'neck'
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        fusions: Sequence[str] = FUSIONS,
+        num_cells: Sequence[int] = NUM_CELLS,
+        channels: Sequence[int] = CHANNELS,
+    ) -> None:
+        for name, values in (('num_cells', num_cells), ('channels', channels)):
+            if not values or list(values) != sorted(set(values)) or not all(type(v) is int and v > 0 for v in values):
+                raise InputError(f'BiFPNSpace: {name} must be ascending positive integers, got {values!r}')
+        self.merges, self.num_cells, self.channels = tuple(fusions), tuple(num_cells), tuple(channels)
         count = len(LEVELS)
         edges = [
             Decision(f'further edge of node {i}', 1 + count + i, (None,) * (1 + count) + tuple(range(i)))
@@ -50,12 +64,12 @@ class BiFPNSpace(SearchSpace):
         ]
         self.decisions = (
             *edges,
-            Decision('fusion', len(FUSIONS)),
-            Decision('cells', len(NUM_CELLS)),
-            Decision('channels', len(CHANNELS)),
+            Decision('fusion', len(self.merges)),
+            Decision('cells', len(self.num_cells)),
+            Decision('channels', len(self.channels)),
         )
         legal = (1 + count + i - 2 for i in range(len(PATHS)))
-        self.size = prod(legal) * len(FUSIONS) * len(NUM_CELLS) * len(CHANNELS)
+        self.size = prod(legal) * len(self.merges) * len(self.num_cells) * len(self.channels)
 
     @staticmethod
     def _fixed(node: int) -> tuple[int, int]:
@@ -75,7 +89,7 @@ class BiFPNSpace(SearchSpace):
 
     def decode(self, choices: Sequence[int]) -> Pyramid:
         choices = self.check(choices)
-        fusion = FUSIONS[choices[len(PATHS)]]
+        fusion = self.merges[choices[len(PATHS)]]
         nodes = []
         for i, level in enumerate(PATHS):
             own, source = self._fixed(i)
@@ -83,9 +97,8 @@ class BiFPNSpace(SearchSpace):
             # in BiFPN's order: the level's input, what the level has since, the neighbour
             nodes.append(Node(level, (*sorted({own, *further}), source), fusion))
         outputs = [len(LEVELS) + i for i in (3, 4, 5, 6, 7)]
-        return Pyramid(
-            FeatureGraph(LEVELS, tuple(nodes), tuple(outputs)), NUM_CELLS[choices[-2]], CHANNELS[choices[-1]]
-        )
+        graph = FeatureGraph(LEVELS, tuple(nodes), tuple(outputs))
+        return Pyramid(graph, self.num_cells[choices[-2]], self.channels[choices[-1]])
 
     def encode(self, architecture: Pyramid) -> tuple[int, ...]:
         graph = architecture.graph
@@ -98,9 +111,9 @@ class BiFPNSpace(SearchSpace):
                 raise InputError(f'BiFPNSpace: node {i} must read {self._fixed(i)} and at most one more, got {node}')
             choices.append(1 + further.pop() if further else 0)
         for name, value, known in (
-            ('fusion', graph.nodes[0].merge, FUSIONS),
-            ('cells', architecture.num_cells, NUM_CELLS),
-            ('channels', architecture.channels, CHANNELS),
+            ('fusion', graph.nodes[0].merge, self.merges),
+            ('cells', architecture.num_cells, self.num_cells),
+            ('channels', architecture.channels, self.channels),
         ):
             if value not in known:
                 raise InputError(f'BiFPNSpace: {name} must be one of {known}, got {value!r}')

@@ -29,6 +29,7 @@ class NASFPNSpace(SearchSpace):
     """
 
     part = 'neck'
+    merges = OPS
 
     def __init__(self, num_cells: int = 7):
         if not isinstance(num_cells, int) or num_cells < len(LEVELS):
