@@ -3,6 +3,8 @@
 import sys
 from collections.abc import Callable
 
+from mmlight.signals import ended, term_raises
+
 
 class InputError(ValueError):
     """Bad input: a config, a file, a data set or an argument that cannot work.
@@ -22,12 +24,12 @@ class MissingFileError(InputError, FileNotFoundError):
 
 def exit_on_input_error(main: Callable[[], None]) -> None:
     """Run a script's ``main``; bad input ends it with one ``error:`` line on standard error and exit code 2, an
-    interruption with a line and 130."""
+    interruption with a line and 130, SIGTERM with a line and 143."""
     try:
-        main()
+        with term_raises():
+            main()
     except InputError as error:
         print(f'error: {" ".join(str(error).split())}', file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print('interrupted', file=sys.stderr)
-        sys.exit(130)
+    except KeyboardInterrupt as error:
+        sys.exit(ended(error))

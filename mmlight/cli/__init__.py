@@ -13,6 +13,7 @@ import mmlight
 from mmlight.arguments import Parser
 from mmlight.cli import convert, figures, look, runs, ship
 from mmlight.errors import InputError
+from mmlight.signals import ended, term_raises
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -21,7 +22,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         Exit code: 0; 1 for an error that nobody foresaw (where ``argv`` is None, one line that names a file with the
         traceback; else it is raised); 2 for bad input (one line on standard error; the traceback too, with
-        ``MMLIGHT_TRACEBACK=1``); 130 when interrupted from the keyboard; 141 when nobody
+        ``MMLIGHT_TRACEBACK=1``); 130 when interrupted from the keyboard; 143 by SIGTERM; 141 when nobody
         reads the output any more.
     """
     given, go_on = list(sys.argv[1:] if argv is None else argv), ''
@@ -30,15 +31,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         _check_names(args)
         if hasattr(args, 'resumable'):
             go_on = f'; `{shlex.join(["mmlight", *given, *([] if args.resume else ["--resume"])])}` goes on'
-        return args.run(args) or 0
+        with term_raises():
+            return args.run(args) or 0
     except InputError as error:
         if os.environ.get('MMLIGHT_TRACEBACK') == '1':
             traceback.print_exc()
         print(f'error: {" ".join(str(error).split())}', file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print(f'interrupted{go_on}', file=sys.stderr)
-        return 130
+    except KeyboardInterrupt as error:
+        return ended(error, go_on)
     except BrokenPipeError:  # whoever reads the output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nor may the interpreter complain at its end
         return 141

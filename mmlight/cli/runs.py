@@ -22,6 +22,11 @@ def train_arguments(sub: argparse.ArgumentParser) -> None:
     )
     sub.add_argument('--epochs', type=int, help="number of epochs instead of the config's")
     sub.add_argument('--seed', type=int, help='seed for weights, data order and augmentation')
+    sub.add_argument(
+        '--save-on-term',
+        action=argparse.BooleanOptionalAction,
+        help='on SIGTERM finish the iteration and write a checkpoint (default under SLURM)',
+    )
     sub.add_argument('--weights', help="fine-tune: checkpoint, 'published', or the name of published weights")
 
 

@@ -39,4 +39,5 @@ def run_options(args: argparse.Namespace) -> RunOptions:
     from mmlight.runtime.run import RunOptions
 
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))  # some launchers pass it as an argument
-    return RunOptions(args.work_dir, args.cfg_options, args.launcher, args.data, args.device)
+    saves = getattr(args, 'save_on_term', None)
+    return RunOptions(args.work_dir, args.cfg_options, args.launcher, args.data, args.device, saves)

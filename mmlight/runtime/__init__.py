@@ -5,6 +5,7 @@ from mmlight.runtime.finite_loss import FiniteLoss
 from mmlight.runtime.last_validation import LastValidation
 from mmlight.runtime.progress import ProgressBar
 from mmlight.runtime.reproducible import SeedByStep
+from mmlight.runtime.save_on_term import SaveOnTerm
 from mmlight.runtime.unique_names import UniqueNames
 
-__all__ = ['AtomicBackend', 'FiniteLoss', 'LastValidation', 'ProgressBar', 'SeedByStep', 'UniqueNames']
+__all__ = ['AtomicBackend', 'FiniteLoss', 'LastValidation', 'ProgressBar', 'SaveOnTerm', 'SeedByStep', 'UniqueNames']

@@ -11,16 +11,19 @@ import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.device import utils as device_utils
 from mmengine.registry import RUNNERS
-from mmengine.runner import Runner
+from mmengine.runner import BaseLoop, Runner
 
 from mmlight.checks import positive_int
 from mmlight.data.coco_folder import use_coco_folder
 from mmlight.data.masks import use_mask_folder
 from mmlight.errors import InputError
+from mmlight.runtime.checkpoint import latest_checkpoint
 from mmlight.runtime.config import explain, load_config
 from mmlight.runtime.device import check_launcher
 from mmlight.runtime.progress import ProgressBar
+from mmlight.runtime.save_on_term import SaveOnTerm
 from mmlight.runtime.strides import check_strides
+from mmlight.signals import children_die_with_us
 
 BUILDING = (TypeError, KeyError, ValueError, AssertionError, AttributeError, ImportError, ArithmeticError)
 """What constructors raise for arguments that they do not know or cannot use, and for packages that are missing."""
@@ -37,6 +40,7 @@ class RunOptions:
         data: folder with a data set (COCO, Pascal VOC, YOLO; images and masks for a segmentor); replaces the config's
             and sets its classes.
         device: ``cpu``, ``cuda`` or ``cuda:N``; by default a GPU if there is one.
+        save_on_term: a training that gets SIGTERM writes a checkpoint first; by default under SLURM.
     """
 
     work_dir: str | os.PathLike | None = None
@@ -44,6 +48,7 @@ class RunOptions:
     launcher: str = 'none'
     data: str | os.PathLike | None = None
     device: str | None = None
+    save_on_term: bool | None = None
 
 
 def prepare(config: str | os.PathLike | Config, options: RunOptions) -> Config:
@@ -92,10 +97,12 @@ def _nameless(cfg: Config) -> Config:
     return cfg
 
 
-def add_hooks(cfg: Config) -> None:
+def add_hooks(cfg: Config, save_on_term: bool | None = None) -> None:
     """The hooks and the checkpoint backend of this package, unless the config names them itself."""
     hooks = list(cfg.get('custom_hooks') or [])
-    for name in ('SeedByStep', 'ProgressBar', 'UniqueNames', 'FiniteLoss', 'LastValidation'):
+    saves = 'SLURM_JOB_ID' in os.environ if save_on_term is None else save_on_term
+    named = ['SeedByStep', 'ProgressBar', 'UniqueNames', 'FiniteLoss', 'LastValidation', *['SaveOnTerm'] * saves]
+    for name in named:
         kind = f'mmlight.{name}'
         if all(hook.get('type') != kind for hook in hooks if isinstance(hook, dict)):
             hooks.append(ConfigDict(type=kind))
@@ -139,8 +146,12 @@ def run(runner: Runner, job: Callable[[], Any]) -> Any:
         InputError: what mmengine builds or reads only when it starts refuses the config.
     """
     start = _steps(runner)
+    children_die_with_us()
     try:
         return job()
+    except KeyboardInterrupt as error:
+        good = latest_checkpoint(runner.work_dir) if isinstance(runner._train_loop, BaseLoop) else None
+        raise type(error)(str(error) or (f'the last checkpoint is {good}' if good else '')) from None
     except (*BUILDING, RuntimeError) as error:
         # after the first step of a training, settings are not what is wrong; nor is memory a setting's type
         if isinstance(error, (InputError, torch.OutOfMemoryError)) or _steps(runner) > start:
@@ -148,7 +159,7 @@ def run(runner: Runner, job: Callable[[], Any]) -> Any:
         raise explain(error, runner.cfg, 'run') from error
     finally:
         for hook in runner.hooks:
-            if isinstance(hook, ProgressBar):
+            if isinstance(hook, (ProgressBar, SaveOnTerm)):
                 hook.close()
 
 

@@ -68,7 +68,7 @@ def train(
         if not resumes and cfg.get('load_from'):
             state = ckpt.load(cfg.load_from, 'load_from')
         check_config_data(cfg, ('train_dataloader', 'val_dataloader'))
-        add_hooks(cfg)
+        add_hooks(cfg, options.save_on_term)
         runner = build_runner(cfg, 'train')
         if state is not None:
             # fine-tuning may change what a model ends in, such as its number of classes

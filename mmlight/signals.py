@@ -1,0 +1,52 @@
+"""SIGTERM, which clusters send, ends a command as Ctrl-C does; nothing that it started outlives it."""
+
+import contextlib
+import ctypes
+import functools
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from types import FrameType
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM arrived; what cleans up after Ctrl-C cleans up after it, too."""
+
+
+def _terminate(signum: int, frame: FrameType | None) -> None:
+    raise Terminated
+
+
+@contextlib.contextmanager
+def term_raises() -> Iterator[None]:
+    """SIGTERM raises :class:`Terminated` inside; elsewhere than in the main thread nothing changes."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+
+
+def ended(error: KeyboardInterrupt, go_on: str = '') -> int:
+    """Say in one line on standard error how a command was ended and, by the error, what is kept; the exit code."""
+    terminated = isinstance(error, Terminated)
+    kept = f'; {error}' if str(error) else ''
+    print(f'{"terminated" if terminated else "interrupted"}{kept}{go_on}', file=sys.stderr)
+    return 143 if terminated else 130
+
+
+@functools.cache
+def children_die_with_us() -> None:
+    """From now on the kernel kills forked children, such as data workers, when this process ends (Linux).
+
+    PyTorch's workers look for their parent every five seconds only, and not at all while they load a sample.
+    """
+    if sys.platform != 'linux':
+        return
+    prctl = ctypes.CDLL(None).prctl
+    os.register_at_fork(after_in_child=lambda: prctl(1, signal.SIGKILL))  # PR_SET_PDEATHSIG
