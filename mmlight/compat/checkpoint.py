@@ -161,6 +161,18 @@ def _checked(load_state_dict: Callable) -> Callable:
     return load
 
 
+def _with_state_dict(load_checkpoint: Callable) -> Callable:
+    """Bare weights as a checkpoint of theirs: EMAHook reads the key that they do not have."""
+
+    @functools.wraps(load_checkpoint)
+    def load(*args: Any, **kwargs: Any) -> Any:
+        content = load_checkpoint(*args, **kwargs)
+        bare = isinstance(content, dict) and content and all(hasattr(value, 'dtype') for value in content.values())
+        return {'state_dict': content} if bare else content
+
+    return load
+
+
 def _load_from_catalogue(filename: str, map_location: Any = None) -> Any:
     """The checkpoint that ``mmlight://NAME`` means, fetched and converted by one process for all of a machine."""
     import torch
@@ -182,6 +194,7 @@ _load_from_catalogue.__name__ = 'load_from_catalogue'
 def _apply(module: ModuleType) -> str:
     _allow()
     rebind(module.load_state_dict, _checked(module.load_state_dict))
+    rebind(module._load_checkpoint, _with_state_dict(module._load_checkpoint))
     rebind(module.load_from_http, _load_from_http)  # the model-zoo schemes call it by name
     module.CheckpointLoader.register_scheme('', _load_from_local, force=True)
     module.CheckpointLoader.register_scheme(('http://', 'https://'), _load_from_http, force=True)

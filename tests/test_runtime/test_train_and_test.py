@@ -111,6 +111,14 @@ def test_evaluation_needs_no_training_data(trained, tmp_path):
     assert evaluate(cfg, latest_checkpoint(trained / 'det'), RunOptions(str(tmp_path)))['coco/bbox_mAP'] >= 0
 
 
+def test_a_bare_state_dict_is_evaluated_where_weights_are_averaged(trained, tmp_path):
+    cfg = load_config(project() / 'det.py', {'custom_hooks': [dict(type='EMAHook')]})
+    torch.save(weights(trained / 'det'), tmp_path / 'bare.pth')
+    found, other = tmp_path / 'found', tmp_path / 'other'
+    expected = evaluate(project() / 'det.py', latest_checkpoint(trained / 'det'), RunOptions(str(other)))
+    assert evaluate(cfg, tmp_path / 'bare.pth', RunOptions(str(found))) == expected
+
+
 @pytest.mark.parametrize('name', ['det', 'seg'])
 def test_test_time_augmentation(trained, tmp_path, name):
     checkpoint = latest_checkpoint(trained / name)
