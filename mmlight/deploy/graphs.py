@@ -100,6 +100,10 @@ class DetectorGraph(nn.Module):
             if type(model.roi_head) is not StandardRoIHead or model.roi_head.with_mask:
                 what = 'masks' if getattr(model.roi_head, 'with_mask', False) else type(model.roi_head).__name__
                 raise InputError(f'roi_head: {what} cannot be exported; only StandardRoIHead without masks can')
+            if any(type(layer).__name__ == 'RoIPool' for layer in model.roi_head.modules()):
+                raise InputError(
+                    "roi_head: RoIPool cannot be exported, ONNX's MaxRoiPool rounds regions to whole pixels"
+                )
             _check_coder(model.roi_head.bbox_head)
         self.normalize = Normalize(model.data_preprocessor)
         self.model = model

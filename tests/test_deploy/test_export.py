@@ -349,6 +349,7 @@ def test_bad_input(arguments, message, tmp_path):
     ('config', 'options', 'message'),
     [
         ('mask-rcnn_spinenet-49s_8xb32-crop640-350e_coco', {}, 'roi_head: masks cannot be exported'),
+        ('light-head-rcnn_r101_roipool-nms03_8xb2-125k_coco', {}, 'roi_head: RoIPool cannot be exported'),
         ('retinanet_spinenet-49s_sample', {'model.bbox_head.bbox_coder.type': 'TBLRBBoxCoder'}, 'TBLRBBoxCoder cannot'),
     ],
 )
