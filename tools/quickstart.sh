@@ -78,7 +78,7 @@ run() {  # run det|seg: train, evaluate, draw
   if "${report[@]}" --finished; then return; fi
 
   say "training ($task); stop it at any time, the same command goes on from the last epoch"
-  "$python" tools/train.py "$config" --resume --work-dir "$dir" ${epochs:+--epochs "$epochs"} \
+  "$python" tools/train.py "$config" --resume --no-report --work-dir "$dir" ${epochs:+--epochs "$epochs"} \
     ${device:+--device "$device"} "${train[@]}"
 
   say "evaluation and predictions ($task)"

@@ -47,7 +47,7 @@ fi
 
 configs=configs/cr_nas stage=$work/stage-search_r18-8blocks_$data op=$work/op-search_r18_$data
 supernet=$work/stage-supernet_r18_$data op_supernet=$work/op-supernet_r18_$data
-train() { "$python" tools/train.py "$@" --resume; }  # CONFIG, then options
+train() { "$python" tools/train.py "$@" --resume --no-report; }  # CONFIG, then options
 last() { cat "$1/last_checkpoint"; }
 
 say 'step 1: train the stage supernet'

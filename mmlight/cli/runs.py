@@ -27,15 +27,22 @@ def train_arguments(sub: argparse.ArgumentParser) -> None:
         action=argparse.BooleanOptionalAction,
         help='on SIGTERM finish the iteration and write a checkpoint (default under SLURM)',
     )
+    sub.add_argument('--early-stop', type=int, metavar='N', help='end after N evaluations without a better metric')
+    sub.add_argument('--no-report', action='store_true', help='write no figures and pictures at the end')
     sub.add_argument('--weights', help="fine-tune: checkpoint, 'published', or the name of published weights")
 
 
 def train(args: argparse.Namespace) -> None:
     from mmlight.runtime.train import train
 
-    train(
-        args.config, run_options(args), args.amp, args.auto_scale_lr, args.resume, args.epochs, args.seed, args.weights
+    options = run_options(args)
+    runner = train(
+        args.config, options, args.amp, args.auto_scale_lr, args.resume, args.epochs, args.seed, args.weights
     )
+    if not args.no_report and args.launcher == 'none':
+        from mmlight.measure.run_report import write
+
+        print(*write(runner.cfg, Path(runner.work_dir), args.device), sep='\n')
 
 
 def test_arguments(sub: argparse.ArgumentParser) -> None:

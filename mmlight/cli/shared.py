@@ -40,4 +40,5 @@ def run_options(args: argparse.Namespace) -> RunOptions:
 
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))  # some launchers pass it as an argument
     saves = getattr(args, 'save_on_term', None)
-    return RunOptions(args.work_dir, args.cfg_options, args.launcher, args.data, args.device, saves)
+    patience = getattr(args, 'early_stop', None)
+    return RunOptions(args.work_dir, args.cfg_options, args.launcher, args.data, args.device, saves, patience)

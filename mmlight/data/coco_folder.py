@@ -277,9 +277,23 @@ def use_coco_folder(cfg: Config, folder: str | Path, repaired_to: str | Path | N
                 raise InputError(f'config key {key}: VOCMetric cannot evaluate a COCO folder, use CocoMetric')
     for _, head in iter_class_counts(cfg.model):
         head.num_classes = len(classes)
-    if 'metainfo' in cfg:
-        cfg.metainfo = ConfigDict(classes=classes)
+    say_once(cfg, folder, classes)
     return cfg
+
+
+STALE = ('dataset_type', 'train_ann', 'val_ann', 'annotations', 'images', 'ann_file', 'train_pipeline', 'test_pipeline')
+STALE += ('decode_head', 'auxiliary_head')
+"""What configs name at their top to use it below, where it has been replaced."""
+
+
+def say_once(cfg: Config, folder: str | Path, classes: Sequence[str]) -> None:
+    """Let a config's top say what its data loaders say, which now have other data."""
+    for name in STALE:
+        cfg.pop(name, None)
+    cfg.data_root = f'{Path(folder).absolute()}/'
+    cfg.metainfo = ConfigDict(classes=tuple(classes))
+    if 'classes' in cfg:
+        cfg.classes = tuple(classes)
 
 
 def iter_datasets(dataset: ConfigDict | None, where: str = 'dataset') -> Iterator[tuple[str, ConfigDict]]:

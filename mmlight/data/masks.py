@@ -12,7 +12,7 @@ import numpy as np
 from mmengine.config import Config, ConfigDict
 from PIL import Image
 
-from mmlight.data.coco_folder import LOADERS, cache_folder, iter_class_counts, iter_datasets
+from mmlight.data.coco_folder import LOADERS, cache_folder, iter_class_counts, iter_datasets, say_once
 from mmlight.errors import InputError
 
 IMAGES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp')
@@ -331,6 +331,7 @@ def use_mask_folder(cfg: Config, folder: str | Path, written_to: str | Path | No
         head.num_classes = count
         if 'out_channels' in head and not binary:
             head.pop('out_channels')
+    say_once(cfg, folder, found.names)
     return cfg
 
 

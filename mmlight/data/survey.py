@@ -5,7 +5,9 @@ import os
 import shutil
 import tempfile
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -157,6 +159,12 @@ def _drawn_boxes(path: Path, marks: list[tuple[list[float], int, str]]) -> Image
         draw.rectangle((*corner, (x + w) * scale, (y + h) * scale), outline=colour(number), width=2)
         draw.text((corner[0] + 2, corner[1] + 1), name, fill=colour(number))
     return image
+
+
+def mosaic(files: Iterable[Path], path: Path) -> None:
+    """Pictures of any size side by side in one, as many as a contact sheet holds; what cannot be read is left out."""
+    pictures = [_opened(file) for file in islice(files, COLUMNS * ROWS)]
+    _sheet([picture and ImageOps.contain(picture, (TILE, TILE)) for picture in pictures], path)
 
 
 def _sheet(pictures: list[Image.Image | None], path: Path) -> None:

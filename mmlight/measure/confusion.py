@@ -6,6 +6,7 @@ more row and column, *background*: false alarms and misses.
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -166,6 +167,13 @@ def plot(
     if show:
         plt.show()
     plt.close(figure)
+
+
+def save(matrix: np.ndarray, names: Sequence[str], out: str | Path) -> None:
+    """Write the counts as CSV."""
+    with open(out, 'w', newline='', encoding='utf-8') as file:
+        rows = ([name, *row] for name, row in zip(names, matrix, strict=True))
+        csv.writer(file).writerows([['truth \\ prediction', *names], *rows])
 
 
 def _suppressed(boxes, labels, order, threshold, overlap):

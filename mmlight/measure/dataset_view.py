@@ -108,7 +108,8 @@ def _loading_order(transform: dict) -> int:
 
 def _visualizer(config: Config) -> Visualizer:
     scope = config.get('default_scope', 'mmdet')
-    settings = dict(config.get('visualizer') or {'type': DRAWERS.get(scope, 'Visualizer'), 'name': 'visualizer'})
+    settings = dict(config.get('visualizer') or {'type': DRAWERS.get(scope, 'Visualizer')})
+    settings['name'] = 'browse'  # that of a training may be at work
     settings.pop('vis_backends', None)  # pictures go to `output_dir`, never to an experiment tracker
     with DefaultScope.overwrite_default_scope(scope):
         return VISUALIZERS.build(settings)

@@ -240,7 +240,7 @@ def train(config: Path, work_dir: Path, seed: int = 0, timeout: float | None = N
         InputError: the config cannot be trained.
     """
     command = [sys.executable, '-m', 'mmlight.cli', 'train', str(config), '--work-dir', str(work_dir)]
-    command += ['--seed', str(seed), '--resume']
+    command += ['--seed', str(seed), '--resume', '--no-report']
     log = config.with_name('training.log')
     with open(log, 'a', encoding='utf-8') as file:
         if fcntl is not None:

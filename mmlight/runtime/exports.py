@@ -28,7 +28,7 @@ def export(formats: tuple[str, ...], content: dict, folder: Path, cfg: Config) -
 
     ``coco``: ``coco_results.json``, a list as pycocotools' ``loadRes`` takes it; the ids of images and categories are
     those of the config's test annotations where these list the image; other images are numbered behind the largest id
-    by their position in ``predictions.json``, other categories are the class index. ``csv``: ``predictions.csv``, a row
+    by their position in ``predictions.json``. ``csv``: ``predictions.csv``, a row
     a detection (pixels) or a class and its share. ``yolo``: ``yolo/NAME.txt``, lines of class, centre x, centre y,
     width, height (shares of the image), score. ``masks``: ``masks/NAME_K.png``, 255 where detection K's mask is (a
     segmentor's are in ``labels/`` anyway).
@@ -45,23 +45,17 @@ def files_of(entry: dict) -> str:
 
 
 def _coco(content: dict, folder: Path, cfg: Config) -> None:
-    images, categories = _ids(cfg)
+    images, _ = ids(cfg)
     found, free = [], max((one for one in images.values() if isinstance(one, int)), default=-1) + 1
     for number, entry in enumerate(content['images']):
         image = images.get(_key(entry['file']), free + number)
         for one in entry['detections']:
-            category = categories.get(one['category'], one['category_id'])
-            found.append(
-                {
-                    'image_id': image,
-                    'category_id': category,
-                    **{key: one[key] for key in ('bbox', 'score', 'segmentation') if key in one},
-                }
-            )
+            kept = {key: one[key] for key in ('category_id', 'bbox', 'score', 'segmentation') if key in one}
+            found.append({'image_id': image, **kept})
     (folder / 'coco_results.json').write_text(json.dumps(found) + '\n', encoding='utf-8')
 
 
-def _ids(cfg: Config) -> tuple[dict[str, int], dict[str, int]]:
+def ids(cfg: Config) -> tuple[dict[str, int], dict[str, int]]:
     """Path of an image -> its id and name of a category -> its id, by the config's test annotations."""
     dataset = innermost(cfg.test_dataloader.dataset)
     root = Path(dataset.get('data_root') or '')
@@ -92,13 +86,22 @@ def _csv(content: dict, folder: Path, cfg: Config) -> None:
 
 
 def _yolo(content: dict, folder: Path, cfg: Config) -> None:
+    classes = {name: index for index, name in enumerate(content['classes'])}
     for entry in content['images']:
         across, down = entry['width'], entry['height']
         lines = []
         for one in entry['detections']:
             x, y, width, height = one['bbox']
             box = ((x + width / 2) / across, (y + height / 2) / down, width / across, height / down)
-            lines.append(' '.join([str(one['category_id']), *(f'{side:.6f}' for side in box), f'{one["score"]:.5f}']))
+            lines.append(
+                ' '.join(
+                    [
+                        str(classes.get(one['category'], one['category_id'])),
+                        *(f'{side:.6f}' for side in box),
+                        f'{one["score"]:.5f}',
+                    ]
+                )
+            )
         file = folder / 'yolo' / f'{files_of(entry)}.txt'
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(''.join(f'{line}\n' for line in lines), encoding='utf-8')

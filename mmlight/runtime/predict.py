@@ -20,9 +20,9 @@ from mmengine.visualization import Visualizer
 from torch import nn
 
 from mmlight.errors import InputError
-from mmlight.runtime.config import innermost, load_config, one_line
+from mmlight.runtime.config import innermost, is_segmentation, load_config, one_line
 from mmlight.runtime.device import use_device
-from mmlight.runtime.exports import check_formats, export, files_of
+from mmlight.runtime.exports import check_formats, export, files_of, ids
 from mmlight.runtime.inference import check_size
 from mmlight.runtime.model import build_model, published_weights
 from mmlight.runtime.progress import track
@@ -77,9 +77,10 @@ def predict(
     Below ``out`` (default ``predictions/<config name>``): ``pictures/*`` with boxes, masks or label overlays,
     ``labels/*.png`` (segmentation: class index per pixel, in the image's size), and ``predictions.json`` with, per
     image, ``file``, ``width``, ``height``, ``picture`` and either ``detections`` (in COCO's result format: ``bbox`` as
-    x, y, width, height in pixels, ``score``, ``category_id`` = class index, ``category``, and for masks
-    ``segmentation`` as RLE) or ``labels`` and ``share`` (class name -> share of the pixels). A video's frames are
-    drawn into ``videos/*.mp4``; each has an entry, with ``video`` and ``frame`` (from 0) instead of ``picture``.
+    x, y, width, height in pixels, ``score``, ``category``, its ``category_id`` in the config's test annotations, or the
+    class index where that file is not there, and for masks ``segmentation`` as RLE) or ``labels`` and ``share`` (class
+    name -> share of the pixels). A video's frames are drawn into ``videos/*.mp4``; each has an entry, with ``video``
+    and ``frame`` (from 0) instead of ``picture``.
     Images are put in batches of ``test_dataloader.batch_size`` where they have one size behind the test pipeline, so
     that predictions do not depend on it.
 
@@ -309,6 +310,9 @@ def _write_image(path: Path, image: np.ndarray) -> None:
 
 
 def _write(result: Prediction, cfg: Config, meta: dict, weights: str | os.PathLike | None, entries: list[dict]) -> None:
+    own = {} if is_segmentation(cfg) else ids(cfg)[1]
+    for one in (one for entry in entries for one in entry.get('detections', ())):
+        one['category_id'] = own.get(one['category'], one['category_id'])
     result.content = {
         'config': str(cfg.filename),
         'weights': None if weights is None else str(weights),

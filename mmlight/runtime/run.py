@@ -1,6 +1,7 @@
 """What training and evaluation share: a config made ready, the runner built from it, and its run."""
 
 import copy
+import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any
 import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.device import utils as device_utils
+from mmengine.logging import MMLogger
 from mmengine.registry import RUNNERS
 from mmengine.runner import BaseLoop, Runner
 
@@ -41,6 +43,7 @@ class RunOptions:
             and sets its classes.
         device: ``cpu``, ``cuda`` or ``cuda:N``; by default a GPU if there is one.
         save_on_term: a training that gets SIGTERM writes a checkpoint first; by default under SLURM.
+        patience: evaluations without a better metric after which a training ends; None: it never ends early.
     """
 
     work_dir: str | os.PathLike | None = None
@@ -49,6 +52,7 @@ class RunOptions:
     data: str | os.PathLike | None = None
     device: str | None = None
     save_on_term: bool | None = None
+    patience: int | None = None
 
 
 def prepare(config: str | os.PathLike | Config, options: RunOptions) -> Config:
@@ -64,6 +68,27 @@ def prepare(config: str | os.PathLike | Config, options: RunOptions) -> Config:
     return cfg
 
 
+METRICS = {'CocoMetric': ('coco/bbox_mAP', 1e-3), 'VOCMetric': ('pascal_voc/mAP', 1e-3), 'IoUMetric': ('mIoU', 0.1)}
+"""Evaluator -> the metric that says which checkpoint is the best, and the least gain that counts for early stopping."""
+
+
+class QuietRunner(Runner):
+    """Writes what fills pages (environment, whole config, lists of hooks and parameters) to the log file only."""
+
+    def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
+        """The logger of mmengine."""
+        logger = super().build_logger(*args, **kwargs)
+        for handler in logger.handlers:
+            if type(handler) is logging.StreamHandler:
+                handler.addFilter(_is_brief)
+        return logger
+
+
+def _is_brief(record: logging.LogRecord) -> bool:
+    text = record.getMessage().lstrip('-\n')
+    return not text.startswith(('System environment', 'Config:', 'Hooks will be executed', 'paramwise_options'))
+
+
 def build_runner(cfg: Config, job: str) -> Runner:
     """The runner with all that ``job`` (``train`` or ``test``) needs; what constructors refuse becomes InputError."""
     try:
@@ -72,7 +97,7 @@ def build_runner(cfg: Config, job: str) -> Runner:
         raise InputError(f'--work-dir {cfg.work_dir}: cannot be created ({error.strerror})') from error
     try:
         given = cfg if job == 'train' else _nameless(cfg)
-        runner = Runner.from_cfg(given) if 'runner_type' not in cfg else RUNNERS.build(given)
+        runner = QuietRunner.from_cfg(given) if 'runner_type' not in cfg else RUNNERS.build(given)
         object.__setattr__(runner.cfg, '_filename', cfg.filename)  # for messages
         check_strides(plain_model(runner))
         if job == 'train':
@@ -114,9 +139,35 @@ def add_hooks(cfg: Config, save_on_term: bool | None = None) -> None:
     saving = (cfg.get('default_hooks') or {}).get('checkpoint')
     if isinstance(saving, dict) and saving.get('backend_args') is None and '://' not in str(saving.get('out_dir')):
         saving.backend_args = ConfigDict(backend='mmlight.atomic')
+    if isinstance(saving, dict) and (metric := _metric(cfg)):
+        saving.setdefault('save_best', metric[0])
+        saving.setdefault('rule', 'greater')
     if cfg.launcher != 'none' and device_utils.get_device() == 'cpu':
         _replace_sync_bn(cfg.model)
         cfg.pop('sync_bn', None)
+
+
+def _metric(cfg: Config) -> tuple[str, float] | None:
+    evaluator = cfg.get('val_evaluator')
+    first = evaluator[0] if isinstance(evaluator, (list, tuple)) and evaluator else evaluator
+    kind = str((first or {}).get('type')).rpartition('.')[2]
+    if first is None or first.get('prefix') or (kind == 'CocoMetric' and 'bbox' not in first.get('metric', 'bbox')):
+        return None
+    return METRICS.get(kind)
+
+
+def stop_early(cfg: Config, patience: int) -> None:
+    """End the training after so many evaluations without a better metric; a resumed one counts anew.
+
+    Raises:
+        InputError: patience is below 1, or the config's evaluator is not known.
+    """
+    positive_int('train', **{'--early-stop': patience})
+    metric = _metric(cfg)
+    if metric is None:
+        raise InputError(f'--early-stop: needs a val_evaluator of {", ".join(METRICS)}')
+    hook = dict(type='EarlyStoppingHook', monitor=metric[0], rule='greater', min_delta=metric[1], patience=patience)
+    cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), ConfigDict(hook)]
 
 
 def _replace_sync_bn(node: object) -> None:

@@ -13,7 +13,7 @@ from mmlight.errors import InputError
 from mmlight.runtime import checkpoint as ckpt
 from mmlight.runtime.device import use_device
 from mmlight.runtime.model import published_weights
-from mmlight.runtime.run import RunOptions, add_hooks, build_runner, plain_model, prepare, run
+from mmlight.runtime.run import RunOptions, add_hooks, build_runner, plain_model, prepare, run, stop_early
 from mmlight.runtime.work_dir import check_unused, locked
 
 
@@ -49,14 +49,7 @@ def train(
     cfg = prepare(config, options)
     if weights is not None:
         _begin_with(cfg, weights)
-    if epochs is not None:
-        set_epochs(cfg, epochs)
-    if auto_scale_lr:
-        if 'base_batch_size' not in (cfg.get('auto_scale_lr') or {}):
-            raise InputError('--auto-scale-lr: the config has no auto_scale_lr.base_batch_size to scale from')
-        cfg.auto_scale_lr.enable = True
-    if seed is not None:
-        cfg.randomness = ConfigDict(cfg.get('randomness') or {}, seed=seed)
+    _change(cfg, epochs, auto_scale_lr, seed, options.patience)
 
     with use_device(options.device, options.launcher), locked(cfg.work_dir):
         if amp:
@@ -76,7 +69,22 @@ def train(
             if report:
                 print_log(report, logger='current', level=logging.WARNING)
             del state
-        return run(runner, runner.train)
+        run(runner, runner.train)
+        return runner
+
+
+def _change(cfg: Config, epochs: int | None, auto_scale_lr: bool, seed: int | None, patience: int | None) -> None:
+    """The schedule, learning rate, seed and end that the user asks for."""
+    if epochs is not None:
+        set_epochs(cfg, epochs)
+    if auto_scale_lr:
+        if 'base_batch_size' not in (cfg.get('auto_scale_lr') or {}):
+            raise InputError('--auto-scale-lr: the config has no auto_scale_lr.base_batch_size to scale from')
+        cfg.auto_scale_lr.enable = True
+    if seed is not None:
+        cfg.randomness = ConfigDict(cfg.get('randomness') or {}, seed=seed)
+    if patience is not None:
+        stop_early(cfg, patience)
 
 
 def _begin_with(cfg: Config, weights: str | os.PathLike) -> None:
@@ -102,6 +110,8 @@ def set_epochs(cfg: Config, epochs: int) -> None:
     if before is None:
         raise InputError('--epochs: this config counts iterations; use --cfg-options train_cfg.max_iters=N')
     cfg.train_cfg.max_epochs = epochs
+    if 'max_epochs' in cfg:  # at the top of many configs
+        cfg.max_epochs = epochs
     cfg.train_cfg.val_interval = min(cfg.train_cfg.get('val_interval', 1), epochs)
     schedulers = cfg.get('param_scheduler') or []
     for scheduler in schedulers if isinstance(schedulers, (list, tuple)) else [schedulers]:

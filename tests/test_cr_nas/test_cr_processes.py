@@ -44,7 +44,7 @@ from mmlight.runtime.run import RunOptions
 from mmlight.runtime.train import train
 
 stage, search, op = sys.argv[1:]
-model = train(stage, RunOptions(launcher='pytorch')).module
+model = train(stage, RunOptions(launcher='pytorch')).model.module
 weights = torch.cat([p.detach().flatten() for p in model.parameters()])
 everyone = [torch.empty_like(weights) for _ in range(2)]
 torch.distributed.all_gather(everyone, weights)
@@ -89,7 +89,7 @@ def test_two_processes_find_the_same(split, tmp_path):
 
 
 def command(config: Path) -> list[str]:
-    return [sys.executable, '-m', 'mmlight.cli', 'train', str(config), '--resume']
+    return [sys.executable, '-m', 'mmlight.cli', 'train', str(config), '--resume', '--no-report']
 
 
 def kill(config: Path, cwd: Path, ready) -> None:

@@ -290,7 +290,7 @@ def test_resumed_training_takes_the_same_paths(split, tmp_path):
         cfg.custom_hooks.append(dict(type='RememberPaths'))
         RememberPaths.paths, RememberPaths.stop = {}, stop
         with suppress(KeyboardInterrupt):
-            return RememberPaths.paths, train(cfg, resume=resume)
+            return RememberPaths.paths, train(cfg, resume=resume).model
         return RememberPaths.paths, None
 
     whole, expected = run('whole')

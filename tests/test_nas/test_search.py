@@ -87,7 +87,16 @@ def test_proxy_search(tmp_path):
     assert all('coco/bbox_mAP' in trial.metrics for trial in trials if trial.source == trial.number)
     assert ' ms |' in write(tmp_path / 'run', top=2, shape=(128, 128), latency=True).read_text()
     export(tmp_path / 'run', tmp_path / 'best.py')
-    command = [sys.executable, 'tools/train.py', tmp_path / 'best.py', '--work-dir', tmp_path / 'best', '--epochs', '1']
+    command = [
+        sys.executable,
+        'tools/train.py',
+        tmp_path / 'best.py',
+        '--work-dir',
+        tmp_path / 'best',
+        '--epochs',
+        '1',
+        '--no-report',
+    ]
     options = [f'{key}={value}' for key, value in options.items()]
     done = subprocess.run([*map(str, command), '--cfg-options', *options], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]

@@ -233,7 +233,7 @@ def test_exports_of_a_perfect_detector(tmp_path):
             'file': str(root / 'leftImg8bit/val' / image['file_name']),
             'picture': f'pictures/{key}.png', 'width': image['width'], 'height': image['height'],
             'detections': [
-                {'bbox': one['bbox'], 'score': 0.9, 'category': name, 'category_id': cfg.classes.index(name)}
+                {'bbox': one['bbox'], 'score': 0.9, 'category': name, 'category_id': one['category_id']}
                 for one, name in zip(found, names, strict=True)
             ],
         })  # fmt: skip
@@ -241,7 +241,7 @@ def test_exports_of_a_perfect_detector(tmp_path):
     mask[1:3, 2:5] = 1
     rle = encode(np.asfortranarray(mask))
     entries[0]['detections'][0]['segmentation'] = {**rle, 'counts': rle['counts'].decode()}
-    export(('coco', 'csv', 'yolo', 'masks'), {'images': entries}, tmp_path, cfg)
+    export(('coco', 'csv', 'yolo', 'masks'), {'classes': list(cfg.classes), 'images': entries}, tmp_path, cfg)
     score = COCOeval(truth, truth.loadRes(str(tmp_path / 'coco_results.json')), 'bbox')
     score.evaluate()
     score.accumulate()
@@ -251,11 +251,30 @@ def test_exports_of_a_perfect_detector(tmp_path):
         lines = (tmp_path / 'yolo' / f'{Path(entry["picture"]).stem}.txt').read_text().splitlines()
         for line, one in zip(lines, entry['detections'], strict=True):
             number, x, y, width, height, _ = map(float, line.split())
-            assert number == one['category_id']
+            assert cfg.classes[int(number)] == one['category']
             corner = (x - width / 2) * entry['width'], (y - height / 2) * entry['height']
             assert [*corner, width * entry['width'], height * entry['height']] == pytest.approx(one['bbox'], abs=1e-3)
     (file,) = (tmp_path / 'masks').iterdir()
     assert np.array_equal(cv2.imread(str(file), cv2.IMREAD_UNCHANGED), mask * 255)
+
+
+def test_category_ids_are_those_of_the_annotations(tiny, tmp_path):
+    """Which begin where the data's author wanted; without the file they are the classes' numbers."""
+    config, weights = tiny['det']
+    cfg = load_config(config)
+    file = Path(cfg.test_dataloader.dataset.data_root, cfg.test_dataloader.dataset.ann_file)
+    data = json.loads(file.read_text())
+    for category in data['categories']:
+        category['id'] = 7 + 5 * category['id']
+    cfg.test_dataloader.dataset.update(data_root='', ann_file=str(tmp_path / 'own.json'))
+    image = next((project() / 'data/leftImg8bit/val').rglob('*.png'))
+    for there in (False, True):
+        found = predict(cfg, image, weights, tmp_path / f'out{there}', 0.0).content['images'][0]['detections']
+        assert found
+        names = {entry['name']: entry['id'] for entry in data['categories']}
+        own = names if there else {name: i for i, name in enumerate(cfg.classes)}
+        assert all(one['category_id'] == own[one['category']] for one in found)
+        (tmp_path / 'own.json').write_text(json.dumps(data))
 
 
 def test_images_that_the_annotations_do_not_list_get_ids_of_their_own(tmp_path):

@@ -19,7 +19,9 @@ def test_bar_shows_training_and_leaves_the_log_file_alone(tmp_path, capfd):
         f"_base_ = '{project()}/det_iter.py'\ncustom_hooks = [dict(type='mmlight.ProgressBar', force=True)]\n"
     )
     options = ['train_cfg.max_iters=3', 'train_cfg.val_interval=3']
-    assert main(['train', str(cfg), '--work-dir', str(tmp_path / 'work'), '--cfg-options', *options]) == 0
+    assert (
+        main(['train', str(cfg), '--no-report', '--work-dir', str(tmp_path / 'work'), '--cfg-options', *options]) == 0
+    )
     shown = capfd.readouterr()
     assert 'train' in shown.err
     assert '3/3' in shown.err

@@ -1,3 +1,4 @@
+import csv
 import json
 import os
 import pickle
@@ -31,8 +32,42 @@ def trained(tmp_path_factory) -> Path:
     """Work dirs ``det``, ``det_iter`` and ``seg`` of uninterrupted trainings."""
     folder = tmp_path_factory.mktemp('trained')
     for name in ('det', 'det_iter', 'seg'):
-        assert main(['train', str(project() / f'{name}.py'), '--work-dir', str(folder / name)]) == 0
+        options = ['--no-report'] if name == 'det_iter' else []
+        assert main(['train', str(project() / f'{name}.py'), '--work-dir', str(folder / name), *options]) == 0
     return folder
+
+
+def test_report_of_a_training(trained):
+    """Pictures, and the figures of the last evaluation; the config names the classes that the table has."""
+    pictures = {'confusion_matrix.png', 'training_batch.jpg', 'predictions.jpg', 'curve_loss.png'}
+    for name, own in (('det', {'precision_recall.png'}), ('seg', {'curve_mIoU.png'})):
+        for file in pictures | own:
+            assert cv2.imread(str(trained / name / 'report' / file)).std() > 2, file
+        rows = list(csv.DictReader((trained / name / 'report' / 'per_class.csv').open()))
+        dataset = load_config(trained / name / f'{name}.py').val_dataloader.dataset
+        if name == 'det':
+            assert [row['class'] for row in rows] == list(dataset.metainfo.classes)
+            data = json.loads(Path(dataset.data_root, dataset.ann_file).read_text())
+            assert sum(int(row['objects']) for row in rows) == sum(not one['iscrowd'] for one in data['annotations'])
+            continue
+        log = json.loads(sorted((trained / name).glob('*/vis_data/scalars.json'))[0].read_text().splitlines()[-1])
+        found = [float(row['IoU']) for row in rows if row['IoU'] != 'nan']
+        assert sum(found) / len(found) == pytest.approx(log['mIoU'], abs=0.06)
+        assert (trained / name / 'best_mIoU_iter_4.pth').is_file()
+
+
+def test_console_of_a_training_is_short(trained, tmp_path, capsys):
+    """Environment, config and hooks are in the log file; a training that no longer improves ends early."""
+    options = ['train_cfg.val_interval=1', 'optim_wrapper.optimizer.lr=0', 'train_cfg.max_epochs=9']
+    options = ['--epochs', '9', '--early-stop', '1', '--cfg-options', *options[:2]]
+    assert main(['train', str(project() / 'det.py'), '--no-report', '--work-dir', str(tmp_path), *options]) == 0
+    (log,) = (file.read_text() for file in tmp_path.glob('*/*.log'))
+    said = capsys.readouterr().out
+    for words in ('System environment', 'Config:', 'Hooks will be executed'):
+        assert words in log
+        assert words not in said
+    assert 'Epoch(train) [1][1/3]' in said[:3000]
+    assert 'Epoch(train) [3]' not in log
 
 
 def test_checkpoints_load_with_weights_only(trained):
@@ -49,7 +84,7 @@ def test_checkpoints_load_with_weights_only(trained):
     ],
 )
 def test_resumed_training_equals_uninterrupted(trained, tmp_path, name, moment):
-    arguments = ['train', project() / f'{name}.py', '--work-dir', tmp_path]
+    arguments = ['train', project() / f'{name}.py', '--no-report', '--work-dir', tmp_path]
     process = mmlight(*arguments)
     for line in process.stdout:
         if moment in line:
@@ -70,13 +105,15 @@ def test_resumed_training_equals_uninterrupted(trained, tmp_path, name, moment):
 
 def test_result_does_not_depend_on_the_number_of_workers(trained, tmp_path):
     options = ['--cfg-options', 'train_dataloader.num_workers=0', 'train_dataloader.persistent_workers=False']
-    assert main(['train', str(project() / 'det.py'), '--work-dir', str(tmp_path), *options]) == 0
+    assert main(['train', str(project() / 'det.py'), '--no-report', '--work-dir', str(tmp_path), *options]) == 0
     expected, found = weights(trained / 'det'), weights(tmp_path)
     assert all(torch.equal(expected[key], found[key]) for key in expected)
 
 
 def test_seed_changes_the_result(trained, tmp_path):
-    assert main(['train', str(project() / 'det_iter.py'), '--work-dir', str(tmp_path), '--seed', '4']) == 0
+    assert (
+        main(['train', str(project() / 'det_iter.py'), '--no-report', '--work-dir', str(tmp_path), '--seed', '4']) == 0
+    )
     assert not torch.equal(
         weights(trained / 'det_iter')['backbone.conv1.weight'], weights(tmp_path)['backbone.conv1.weight']
     )
@@ -84,13 +121,20 @@ def test_seed_changes_the_result(trained, tmp_path):
 
 def test_resuming_a_finished_training_changes_nothing(trained):
     before = latest_checkpoint(trained / 'seg').read_bytes()
-    assert main(['train', str(project() / 'seg.py'), '--work-dir', str(trained / 'seg'), '--resume']) == 0
+    assert (
+        main(['train', str(project() / 'seg.py'), '--no-report', '--work-dir', str(trained / 'seg'), '--resume']) == 0
+    )
     assert latest_checkpoint(trained / 'seg').read_bytes() == before
 
 
 def test_resume_without_checkpoint_starts_from_the_beginning(tmp_path):
     options = ['--cfg-options', 'train_cfg.max_iters=1', 'train_cfg.val_interval=5']
-    assert main(['train', str(project() / 'det_iter.py'), '--work-dir', str(tmp_path), '--resume', *options]) == 0
+    assert (
+        main(
+            ['train', str(project() / 'det_iter.py'), '--no-report', '--work-dir', str(tmp_path), '--resume', *options]
+        )
+        == 0
+    )
     assert latest_checkpoint(tmp_path).name == 'iter_1.pth'
 
 
@@ -255,7 +299,15 @@ def test_fine_tuning_may_change_the_classes(trained, tmp_path, caplog):
     options = [f'load_from={latest_checkpoint(trained / "det")}', 'train_cfg.max_iters=1', 'train_cfg.val_interval=5']
     options += ['model.bbox_head.num_classes=8', 'data_check=off', 'val_cfg=None', 'val_dataloader=None']
     options += ['val_evaluator=None']
-    arguments = ['train', str(project() / 'det_iter.py'), '--work-dir', str(tmp_path), '--cfg-options', *options]
+    arguments = [
+        'train',
+        str(project() / 'det_iter.py'),
+        '--no-report',
+        '--work-dir',
+        str(tmp_path),
+        '--cfg-options',
+        *options,
+    ]
     assert main(arguments) == 0
     log = next(tmp_path.glob('*/*.log')).read_text()
     assert '2 of another shape, which begin anew (bbox_head.conv_cls.weight (7, 16, 3, 3) instead of (8, ' in log

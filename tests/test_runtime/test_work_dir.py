@@ -28,7 +28,7 @@ def test_a_folder_is_locked_until_its_holder_ends(tmp_path):
 
 
 def test_resume_keeps_the_seed_and_a_new_training_is_refused(tmp_path, capsys):
-    arguments = ['train', str(project() / 'det.py'), '--work-dir', str(tmp_path)]
+    arguments = ['train', str(project() / 'det.py'), '--no-report', '--work-dir', str(tmp_path)]
     assert main([*arguments, '--epochs', '1', '--seed', '3']) == 0
     assert main([*arguments, '--epochs', '2', '--resume']) == 0
     assert load(tmp_path / 'epoch_2.pth')['meta']['seed'] == 3

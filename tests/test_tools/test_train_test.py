@@ -65,7 +65,9 @@ def test_two_processes_train_spinenet(tmp_path):
 @pytest.mark.long
 def test_spawned_workers(tmp_path):
     options = [*SHORT, 'env_cfg.mp_cfg.mp_start_method=spawn', 'train_dataloader.num_workers=1']
-    done = run(sys.executable, TOOLS / 'train.py', project() / 'det_iter.py', '--work-dir', tmp_path, *options)
+    done = run(
+        sys.executable, TOOLS / 'train.py', project() / 'det_iter.py', '--no-report', '--work-dir', tmp_path, *options
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 

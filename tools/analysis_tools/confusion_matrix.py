@@ -2,11 +2,10 @@
 
 import mmlight  # isort: skip
 import argparse
-import csv
 from pathlib import Path
 
 from mmlight.arguments import Options, Parser
-from mmlight.measure.confusion import confusion_matrix, plot
+from mmlight.measure.confusion import confusion_matrix, plot, save
 from mmlight.runtime.config import load_config
 from mmlight.errors import exit_on_input_error
 
@@ -34,10 +33,7 @@ def main() -> None:
     matrix, names = confusion_matrix(config, args.prediction_path, args.score_thr, args.tp_iou_thr, args.nms_iou_thr)
     folder = Path(args.save_dir)
     plot(matrix, names, folder / 'confusion_matrix.png', args.title, args.color_theme, args.show)
-    with open(folder / 'confusion_matrix.csv', 'w', newline='', encoding='utf-8') as file:
-        csv.writer(file).writerows(
-            [['truth \\ prediction', *names], *([n, *r] for n, r in zip(names, matrix, strict=True))]
-        )
+    save(matrix, names, folder / 'confusion_matrix.csv')
     print(f'confusion matrix saved to {folder / "confusion_matrix.png"} and .csv')
 
 
