@@ -6,9 +6,11 @@ import base64
 import html
 import importlib
 import json
+import os
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -21,7 +23,7 @@ from mmlight.measure.contenders import Result, parse, results
 from mmlight.measure.report_page import PAGE
 from mmlight.measure.training_log import TrainingLog, read_log
 from mmlight.runtime.checkpoint import latest_checkpoint
-from mmlight.runtime.config import load_config
+from mmlight.runtime.config import innermost, load_config
 from mmlight.runtime.inference import evaluated_shape
 from mmlight.runtime.predict import predict
 from mmlight.runtime.sources import find_images
@@ -160,7 +162,8 @@ def make_report(
             entry.judged_at = None if own == row.shape else own
         entries.append(entry)
     for (config, log, weights), row in zip(works, rows[len(configs) :], strict=True):
-        entries.append(Entry(row, _best(log, row.task), config, log, weights))
+        entries.append(Entry(row, _best(log, row.task, config), config, log, weights))
+    _short(entries)
     out = Path(out)
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -199,14 +202,41 @@ def _work_dir(folder: Path) -> tuple[Path, TrainingLog | None, Path | None]:
     return configs[0], read_log(logs[-1]) if logs else None, best[-1] if best else latest_checkpoint(folder)
 
 
-def _best(log: TrainingLog | None, task: str) -> Result | None:
+def _best(log: TrainingLog | None, task: str, config: Path) -> Result | None:
     try:
         values = log.curve(METRICS[task][1])[1] if log else []
     except InputError:  # never evaluated
         return None
     # mmdet logs shares, mmseg percent
     scale = 100 if task == 'detection' else 1
-    return Result(scale * max(values), 'its own validation data', f'best of {log.path}', own=True) if values else None
+    return Result(scale * max(values), _judged_on(config), f'best of {log.path}', own=True) if values else None
+
+
+def _judged_on(config: Path) -> str:
+    """The data that a training was judged on: its annotation file, or the folder of its labels, with as much of the
+    path as tells it from others."""
+    dataset = innermost((load_config(config).get('val_dataloader') or {}).get('dataset') or {})
+    prefix = dataset.get('data_prefix') or {}
+    file = dataset.get('ann_file') or prefix.get('seg_map_path') or prefix.get('img') or ''
+    path = Path(dataset.get('data_root') or '', str(file))
+    return str(path) if path.parts else 'its own validation data'
+
+
+def _short(entries: Sequence[Entry]) -> None:
+    """Give equal files (a copy lies in each run's folder) one name, and leave out what all names have in front."""
+    first: dict[bytes, str] = {}
+    for entry in entries:
+        if entry.result and entry.result.own and (file := Path(entry.result.dataset)).is_file():
+            same = first.setdefault(sha256(file.read_bytes()).digest(), entry.result.dataset)
+            entry.result = replace(entry.result, dataset=same)
+    own = [entry.result for entry in entries if entry.result and entry.result.own and '/' in entry.result.dataset]
+    folders = [os.path.dirname(result.dataset) for result in own]
+    front = (
+        os.path.dirname(os.path.commonpath(folders)) if folders and len(set(map(os.path.isabs, folders))) == 1 else ''
+    )
+    for entry in entries:
+        if entry.result in own and front:
+            entry.result = replace(entry.result, dataset=os.path.relpath(entry.result.dataset, front))
 
 
 def markdown(entries: Sequence[Entry], on: dict[str, Any]) -> str:
@@ -248,7 +278,7 @@ def page(entries: Sequence[Entry], on: dict[str, Any], plotly: ModuleType) -> st
 
 
 def _curves(entries: Sequence[Entry]) -> list[dict[str, Any]]:
-    """Loss and metric of every training: name, key, steps, values, unit of the steps."""
+    """Loss and metric of every training: name, key, steps, values, unit of the steps, data that a metric is of."""
     found = []
     for entry in entries:
         for key in ('loss', METRICS[entry.row.task][1]):
@@ -257,7 +287,8 @@ def _curves(entries: Sequence[Entry]) -> list[dict[str, Any]]:
             except InputError:
                 continue
             if steps:
-                found.append(dict(name=entry.row.name, key=key, steps=steps, values=values, unit=unit))
+                on = entry.result and entry.result.dataset if key != 'loss' else None
+                found.append(dict(name=entry.row.name, key=key, steps=steps, values=values, unit=unit, dataset=on))
     return found
 
 

@@ -27,13 +27,27 @@ function traces(entries, task, axis) {
   for (const [dataset, points] of groups) {
     const colour = colours[index++ % colours.length], front = pareto(points);
     const column = (list, i) => list.map(p => p[i]);
-    found.push({x: column(points, 0), y: column(points, 1), text: column(points, 2), name: dataset, mode: 'markers',
+    found.push({x: column(points, 0), y: column(points, 1), text: column(points, 2), name: dataset,
+                mode: 'markers+text',
+                textposition: 'top center', textfont: {size: 10}, cliponaxis: false, legendgroup: dataset,
                 type: 'scatter', hovertemplate: '%{text}<br>%{x:.4g}, %{y}<extra></extra>',
                 marker: {size: 10, color: colour}});
     found.push({x: column(front, 0), y: column(front, 1), mode: 'lines', type: 'scatter', hoverinfo: 'skip',
-                showlegend: false, line: {shape: 'hv', width: 1, dash: 'dot', color: colour}});
+                showlegend: false, legendgroup: dataset, line: {shape: 'hv', width: 1, dash: 'dot', color: colour}});
   }
   return found;
+}
+
+// of one key: a plot for each data set, since values on different data do not compare; a single value is a dot
+function curvePlots(curves) {
+  const plots = new Map();
+  for (const c of curves) {
+    const title = c.dataset ? `${c.key} on ${c.dataset}` : c.key;
+    if (!plots.has(title)) plots.set(title, {title, unit: c.unit, traces: []});
+    plots.get(title).traces.push({x: c.steps, y: c.values, name: c.name, type: 'scatter',
+                                  mode: c.steps.length > 50 ? 'lines' : 'lines+markers'});
+  }
+  return [...plots.values()];
 }
 
 function sortTable(column, descending) {
@@ -68,15 +82,15 @@ function start() {
   });
   select.addEventListener('change', draw);
   draw();
-  const keys = [...new Set(DATA.curves.map(c => c.key))], curves = document.querySelector('#curves');
-  for (const key of keys) {
-    const plot = document.createElement('div'), shown = DATA.curves.filter(c => c.key === key);
+  const curves = document.querySelector('#curves');
+  for (const one of curvePlots(DATA.curves)) {
+    const plot = document.createElement('div');
     plot.className = 'plot';
     curves.append(plot);
-    Plotly.newPlot(plot, shown.map(c => ({x: c.steps, y: c.values, name: c.name, mode: 'lines', type: 'scatter'})),
-      {title: {text: key}, xaxis: {title: {text: shown[0].unit}}, showlegend: true}, {displaylogo: false});
+    Plotly.newPlot(plot, one.traces, {title: {text: one.title}, xaxis: {title: {text: one.unit}}, showlegend: true},
+      {displaylogo: false});
   }
-  if (!keys.length) curves.textContent = 'No work dir was given.';
+  if (!DATA.curves.length) curves.textContent = 'No work dir was given.';
 }
 
 if (typeof document !== 'undefined') start();

@@ -95,10 +95,14 @@ def test_functions_of_the_page(made):
     code = f"""
     const entries = {json.dumps(entries)};
     const points = traces(entries.concat({{...entries[0], accuracy: null}}), 'detection', 'macs');
-    const markers = points.filter(t => t.mode === 'markers');
+    const markers = points.filter(t => t.mode === 'markers+text');
+    const curve = (name, dataset, n) => (
+      {{name, dataset, key: 'bbox_mAP', unit: 'epoch', steps: Array(n).fill(1), values: Array(n).fill(1)}});
+    const plots = curvePlots([curve('a', 'x.json', 1), curve('b', 'y.json', 99), curve('c', 'x.json', 3)]);
     console.log(JSON.stringify({{
       points: markers.map(t => t.x.length), names: markers.flatMap(t => t.text), sets: markers.map(t => t.name),
       sorted: ['10.5', '-', '9', '100'].sort(compareCells), words: ['b', 'a'].sort(compareCells),
+      plots: plots.map(p => [p.title, p.traces.map(t => [t.name, t.mode])]),
       best: pareto([[3, 5, 'c'], [1, 2, 'a'], [2, 1, 'b'], [4, 5, 'd'], [2, 4, 'e']]).map(p => p[2]).join(''),
     }}));"""
     done = subprocess.run(['node', '-e', SCRIPT + code], capture_output=True, text=True)
@@ -110,6 +114,10 @@ def test_functions_of_the_page(made):
     assert found['sorted'] == ['9', '10.5', '100', '-']
     assert found['words'] == ['a', 'b']
     assert found['best'] == 'aec'
+    assert found['plots'] == [
+        ['bbox_mAP on x.json', [['a', 'lines+markers'], ['c', 'lines+markers']]],
+        ['bbox_mAP on y.json', [['b', 'lines']]],
+    ]
 
 
 @pytest.mark.long
@@ -148,6 +156,23 @@ def test_a_work_dir_gives_metric_and_curves(tmp_path, monkeypatch):
         ('loss', [1, 2], [2.0, 1.0]),
         ('bbox_mAP', [1, 2], [0.2, 0.15]),
     ]
+
+
+def test_runs_are_grouped_by_what_they_were_judged_on(tmp_path):
+    """A copy of the same annotations in each run's folder is one data set; the names leave out what they share."""
+    entries = []
+    for name, text in (('a', 'same'), ('b', 'same'), ('c', 'other')):
+        (tmp_path / name / 'annotations').mkdir(parents=True)
+        file = tmp_path / name / 'annotations' / 'val.json'
+        file.write_text(text)
+        entries.append(SimpleNamespace(result=Result(1.0, str(file), 'log', own=True)))
+    entries.append(SimpleNamespace(result=Result(1.0, 'COCO val2017', 'metafile')))
+    report._short(entries)
+    names = [entry.result.dataset for entry in entries]
+    assert names[0] == names[1] != names[2]
+    assert names[0].endswith('a/annotations/val.json')
+    assert str(tmp_path) not in names[0]
+    assert names[3] == 'COCO val2017'
 
 
 def test_a_config_and_two_trainings_of_it(tmp_path, monkeypatch):
