@@ -1,5 +1,6 @@
 """Checkpoints that survive a kill: whole or absent on disk, found again, and checked against the model."""
 
+import errno
 import os
 import re
 from pathlib import Path
@@ -31,7 +32,11 @@ class AtomicBackend(LocalBackend):
     _outdated: ClassVar[list[Path]] = []  # mmengine makes a new backend for each call
 
     def put(self, obj: bytes, filepath: str | os.PathLike) -> None:
-        """Write ``obj`` beside ``filepath``, move it there, then remove what was outdated."""
+        """Write ``obj`` beside ``filepath``, move it there, then remove what was outdated.
+
+        Raises:
+            InputError: the disk is full; what stood there before still does.
+        """
         path = Path(filepath)
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(f'.{path.name}.{os.getpid()}.part')
@@ -41,6 +46,14 @@ class AtomicBackend(LocalBackend):
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(part, path)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            good = latest_checkpoint(path.parent)
+            raise InputError(
+                f'checkpoint {path}: no space left for its {len(obj) / 1e6:.1f} MB; the last good one is '
+                f'{good or "none"}; free some space and go on with --resume'
+            ) from error
         finally:
             part.unlink(missing_ok=True)
         while self._outdated:

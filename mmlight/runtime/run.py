@@ -25,6 +25,7 @@ from mmlight.runtime.device import check_launcher
 from mmlight.runtime.progress import ProgressBar
 from mmlight.runtime.save_on_term import SaveOnTerm
 from mmlight.runtime.strides import check_strides
+from mmlight.runtime.workers import explain_workers, watch_workers
 from mmlight.signals import children_die_with_us
 
 BUILDING = (TypeError, KeyError, ValueError, AssertionError, AttributeError, ImportError, ArithmeticError)
@@ -132,6 +133,7 @@ def add_hooks(cfg: Config, save_on_term: bool | None = None) -> None:
         if all(hook.get('type') != kind for hook in hooks if isinstance(hook, dict)):
             hooks.append(ConfigDict(type=kind))
     cfg.custom_hooks = hooks
+    watch_workers(cfg)
     named = {f'default_hooks.{name}': hook for name, hook in (cfg.get('default_hooks') or {}).items()}
     for where, hook in (named | {f'custom_hooks.{number}': hook for number, hook in enumerate(hooks)}).items():
         if isinstance(hook, dict) and hook.get('interval', -1) != -1:  # -1: never
@@ -205,6 +207,8 @@ def run(runner: Runner, job: Callable[[], Any]) -> Any:
         raise type(error)(str(error) or (f'the last checkpoint is {good}' if good else '')) from None
     except (*BUILDING, RuntimeError) as error:
         # after the first step of a training, settings are not what is wrong; nor is memory a setting's type
+        if (known := explain_workers(error)) is not None:
+            raise known from error
         if isinstance(error, (InputError, torch.OutOfMemoryError)) or _steps(runner) > start:
             raise
         raise explain(error, runner.cfg, 'run') from error

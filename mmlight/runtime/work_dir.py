@@ -39,6 +39,10 @@ def locked(work_dir: str | os.PathLike) -> Iterator[None]:
             if error.errno in (errno.EACCES, errno.EAGAIN):
                 raise InputError(f'--work-dir {work_dir}: another process writes there; choose another') from None
             # a file system without locks: as before
+        else:
+            # of a killed training, as nobody else writes here
+            for part in (*Path(work_dir).glob('.*.pth.*.part'), *Path(work_dir).glob('last_validated.*.part')):
+                part.unlink(missing_ok=True)
         yield
 
 

@@ -19,12 +19,16 @@ def test_a_folder_is_locked_until_its_holder_ends(tmp_path):
         [sys.executable, '-c', code + ' sys.stdin.read()'], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
     assert holder.stdout.readline() == b'1\n'
+    half, others = tmp_path / '.epoch_1.pth.5.part', tmp_path / 'mine.part'
+    half.touch(), others.touch()
     with pytest.raises(InputError, match='another process'), locked(tmp_path):
         pass
+    assert half.exists(), 'the holder may be writing it'
     holder.kill()
     holder.wait()
     with locked(tmp_path):
-        pass
+        assert not half.exists()
+        assert others.exists()
 
 
 def test_resume_keeps_the_seed_and_a_new_training_is_refused(tmp_path, capsys):

@@ -1,0 +1,60 @@
+"""Data workers that hang, die or find no shared memory: one line instead of waiting for ever."""
+
+import errno
+import functools
+import multiprocessing
+import os
+import re
+import shutil
+from multiprocessing.queues import Queue
+
+from mmengine.config import Config
+
+from mmlight.errors import InputError
+
+TIMEOUT = 900
+"""Seconds without a batch after which a worker counts as hung, unless a data loader's ``timeout`` says otherwise."""
+LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+
+
+def watch_workers(cfg: Config) -> None:
+    """Give the data loaders of ``cfg`` a time limit; workers end where they would lose a batch without a word."""
+    for name in LOADERS:
+        loader = cfg.get(name)
+        if isinstance(loader, dict) and loader.get('num_workers'):
+            loader.setdefault('timeout', TIMEOUT)
+    _end_at_lost_batches()
+
+
+@functools.cache
+def _end_at_lost_batches() -> None:
+    """A full /dev/shm is noticed by a worker's sending thread only, which drops the batch and goes on."""
+    before = Queue._on_queue_feeder_error
+
+    def lost(error: Exception, sent: object) -> None:
+        if multiprocessing.parent_process() is not None and 'No space left' in str(error):
+            os._exit(errno.ENOSPC)
+        before(error, sent)
+
+    Queue._on_queue_feeder_error = staticmethod(lost)
+
+
+def explain_workers(error: Exception) -> InputError | None:
+    """What an error of PyTorch's ``DataLoader`` means, in one line; None for any other."""
+    text = f'{error} {error.__cause__}'  # the latter says how a worker ended
+    if 'DataLoader' not in text:
+        return None
+    if f'exit code {errno.ENOSPC}' in text or 'Bus error' in text:
+        size = shutil.disk_usage('/dev/shm').total / 1e6
+        return InputError(
+            f'a data worker found shared memory full (/dev/shm holds {size:.0f} MB): lower num_workers of the data '
+            'loader (0 needs none) or its batch_size, or give a container more (docker run --shm-size=8g)'
+        )
+    if seconds := re.search(r'timed out after (\d+)', text):
+        return InputError(
+            f'a data worker gave no batch for {seconds[1]} s: its storage hangs, or the limit is too low (`timeout` of '
+            'the data loader)'
+        )
+    if 'killed by signal' in text:
+        return InputError(f'{" ".join(text.split())[:150]}: memory may be short; lower num_workers of the data loader')
+    return None

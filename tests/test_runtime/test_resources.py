@@ -1,0 +1,104 @@
+"""Too little shared memory, a full disk and storage that hangs: one line, and the last good checkpoint stays."""
+
+import errno
+import os
+import re
+import subprocess
+import sys
+import time
+
+import pytest
+from mmengine.config import Config
+from tiny_project import environment, project
+from torch.utils.data import DataLoader
+
+from mmlight.errors import InputError
+from mmlight.runtime.checkpoint import AtomicBackend
+from mmlight.runtime.workers import TIMEOUT, explain_workers, watch_workers
+
+
+class Unsendable:
+    """What a tensor is to a worker's sending thread where /dev/shm is full."""
+
+    def __reduce__(self):
+        raise RuntimeError('unable to write to file </torch_1>: No space left on device (28)')
+
+
+class Samples:
+    def __init__(self, make):
+        self.make = make
+
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, number):
+        return self.make()
+
+
+@pytest.mark.parametrize(
+    ('make', 'message'),
+    [
+        (Unsendable, r'shared memory full \(/dev/shm holds \d+ MB\): lower num_workers .*--shm-size'),
+        (lambda: time.sleep(30), 'gave no batch for 1 s: its storage hangs'),
+        (lambda: os.kill(os.getpid(), 9), 'is killed by signal: Killed.*lower num_workers'),
+    ],
+)
+def test_workers_that_give_nothing(make, message):
+    loader = dict(num_workers=1, timeout=1 if 'gave' in message else 20)
+    cfg = Config(dict(train_dataloader=loader, val_dataloader=dict(num_workers=2), test_dataloader=dict(num_workers=0)))
+    watch_workers(cfg)
+    assert cfg.train_dataloader == loader, 'the limit of the config is kept'
+    assert cfg.val_dataloader.timeout == TIMEOUT
+    assert 'timeout' not in cfg.test_dataloader
+    with pytest.raises(RuntimeError) as raised:
+        list(DataLoader(Samples(make), collate_fn=list, multiprocessing_context='fork', **loader))
+    with pytest.raises(InputError, match=message):
+        raise explain_workers(raised.value)
+
+
+def test_a_full_disk_keeps_what_is_there(tmp_path, monkeypatch):
+    backend, good = AtomicBackend(), tmp_path / 'epoch_1.pth'
+    good.write_bytes(b'good')
+
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, 'No space left on device')
+
+    monkeypatch.setattr(os, 'fsync', full)
+    backend.remove(good)
+    with pytest.raises(InputError, match=r'epoch_2.pth: no space left for its 2.0 MB; the last good one is'):
+        backend.put(b'0' * 2_000_000, tmp_path / 'epoch_2.pth')
+    assert os.listdir(tmp_path) == ['epoch_1.pth']
+    AtomicBackend._outdated.clear()
+
+
+def mounted(folder, size: str, command: list) -> subprocess.CompletedProcess:
+    """Run a training beside a small file system of its own at ``folder``; what lies there in the end is listed."""
+    script = f'mount -t tmpfs -o size={size} tmpfs {folder} || exit 99; "$@"; code=$?; ls -a {folder}; exit $code'
+    line = ['unshare', '-m', 'bash', '-c', script, '-', sys.executable, '-m', 'mmlight.cli', *map(str, command)]
+    ended = subprocess.run(line, env=environment(), capture_output=True, text=True, timeout=300, check=False)
+    if ended.returncode in (1, 99) and 'Epoch' not in ended.stdout:
+        pytest.skip(f'needs a right to mount: {ended.stderr}')
+    return ended
+
+
+@pytest.mark.long
+@pytest.mark.skipif(sys.platform != 'linux', reason='unshare is of Linux')
+def test_shared_memory_of_3_mb(tmp_path):
+    """Needs root's right to mount, which not every CI gives."""
+    size = 'train_dataloader.dataset.pipeline.4.scale=[(640,480),(800,640)]'
+    ended = mounted('/dev/shm', '3m', ['train', project() / 'det.py', '--work-dir', tmp_path, '--cfg-options', size])
+    assert ended.returncode == 2
+    assert ended.stderr.splitlines()[-1].startswith('error: a data worker found shared memory full (/dev/shm holds 3 ')
+
+
+@pytest.mark.long
+@pytest.mark.skipif(sys.platform != 'linux', reason='unshare is of Linux')
+def test_a_real_full_disk(tmp_path):
+    """Needs root's right to mount, which not every CI gives; there is room for one checkpoint and half another."""
+    ended = mounted(tmp_path, '4200k', ['train', project() / 'det.py', '--work-dir', tmp_path])
+    assert ended.returncode == 2
+    message = rf'epoch_2.pth: no space left for its [\d.]+ MB; the last good one is {tmp_path}/epoch_1.pth'
+    assert re.search(message, ended.stderr.splitlines()[-1])
+    names = ended.stdout.splitlines()
+    assert 'epoch_1.pth' in names
+    assert not any(name.endswith('.part') or name == 'epoch_2.pth' for name in names)
