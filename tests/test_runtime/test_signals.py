@@ -48,7 +48,8 @@ def test_save_on_term(config, moment, tmp_path):
     assert process.wait() == 143
     saved = latest_checkpoint(tmp_path / 'a')
     assert saved.name.startswith('iter_')
-    assert rest[-1].startswith(f'terminated; saved {saved}; `mmlight train ') and '--resume` goes on' in rest[-1]
+    assert rest[-1].startswith(f'terminated; saved {saved}; `mmlight train ')
+    assert '--resume` goes on' in rest[-1]
     assert main(train(tmp_path / 'a', config, '--resume')) == 0
     assert main(train(tmp_path / 'b', config)) == 0
     states = [load(latest_checkpoint(tmp_path / name))['state_dict'] for name in 'ab']
@@ -69,7 +70,8 @@ def test_one_line_and_the_command_that_goes_on(number, word, code, tmp_path):
     assert process.wait() == code
     assert 'Traceback (most recent call last):' not in rest
     assert rest[-1].startswith(f'{word}; the last checkpoint is {tmp_path}/epoch_1.pth; `mmlight train ')
-    assert workers and not any(map(alive, workers))
+    assert workers
+    assert not any(map(alive, workers))
 
 
 def alive(pid: int) -> bool:
