@@ -14,12 +14,17 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from mmdet.structures import DetDataSample
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
 
 from mmlight.cli import main
+from mmlight.deploy.random_weights import liven
 from mmlight.registry import MODELS
 from mmlight.runtime.config import load_config
-from mmlight.runtime.model import dataset_meta
+from mmlight.runtime.model import build_model, dataset_meta, published_weights
 from mmlight.weights.catalogue import catalogue, find
+from mmlight.weights.download import cache_dir
 from mmlight.weights.efficientdet import select_classes
 from mmlight.weights.efficientnet_lite import convert
 
@@ -161,3 +166,42 @@ def test_predictions_of_the_served_file_are_those_of_effdet(effdet, monkeypatch,
         if not near:
             break
     assert compared >= 10, (expected[:12], found[:12])
+
+
+@torch.no_grad()
+def test_the_file_of_mmdet_s_nas_fpn_predicts_as_in_mmdet(monkeypatch, tmp_path):
+    """Its names and shapes under the config of the paper's own network, with the settings of the catalogue's entry."""
+    import mmdet
+
+    theirs_cfg = Config.fromfile(
+        Path(mmdet.__file__).parent / '.mim/configs/nas_fpn/retinanet_r50_nasfpn_crop640-50e_coco.py'
+    )
+    theirs_cfg.model.backbone.init_cfg = None
+    theirs_cfg.model.test_cfg.score_thr = 0.0
+    init_default_scope('mmdet')
+    theirs = MODELS.build(theirs_cfg.model).eval()
+    liven(theirs, (128, 128))
+    image = torch.randint(0, 256, (3, 160, 224), dtype=torch.uint8)
+    padded = torch.nn.functional.pad((image[None].float() - 120) / 58, (0, 32, 0, 96))
+    head = theirs.bbox_head
+    for layer, maps in zip((head.retina_cls, head.retina_reg), theirs(padded), strict=True):
+        layer.weight.div_(4 * max(x.std() for x in maps))  # sums over seven stacks are large
+        layer.bias.fill_(0)
+    monkeypatch.setenv('TORCH_HOME', str(tmp_path))
+    cache_dir().mkdir(parents=True)
+    entry = find('mmdet_nas_fpn_r50')
+    torch.save({'state_dict': theirs.state_dict(), 'meta': {}}, cache_dir() / entry.url.rsplit('/', 1)[1])
+
+    cfg = load_config('retinanet_r50_nasfpn-7x256_8xb8-crop640-50e_coco', {'model.test_cfg.score_thr': 0.0})
+    ours, meta = build_model(cfg, published_weights(cfg, 'published'))
+    assert meta['classes'][79] == 'toothbrush'
+    shape = dict(img_shape=(160, 224), ori_shape=(160, 224), scale_factor=(1.0, 1.0), img_id=0)
+    found, expected = (
+        model.test_step(dict(inputs=[image], data_samples=[DetDataSample(metainfo=shape)]))[0].pred_instances
+        for model in (ours.cpu(), theirs)
+    )
+    assert len(expected) == 100
+    assert expected.scores.unique().numel() > 10
+    assert torch.equal(found.labels, expected.labels)
+    assert (found.scores - expected.scores).abs().max() <= 1e-5
+    assert (found.bboxes - expected.bboxes).abs().max() <= 0.01
