@@ -23,7 +23,7 @@ def at(process: subprocess.Popen, moment: str) -> None:
 
 
 def train(folder, config: str, *options: str) -> list[str]:
-    return ['train', str(project() / f'{config}.py'), '--work-dir', str(folder), *options]
+    return ['train', str(project() / f'{config}.py'), '--work-dir', str(folder), '--no-report', *options]
 
 
 def children(pid: int) -> list[int]:
