@@ -194,6 +194,8 @@ def _convert(entry: Published, original: Path, target: Path) -> None:
         state = read(original)
         weights = CONVERTERS[entry.converter](state, **entry.arguments)
     except InputError as error:
+        if not entry.sha256:  # it may be a page of the network's, not the file: the next try fetches it again
+            original.unlink()
         raise InputError(f'weights {entry.name}: {original}: {error}') from None
     keys = ('name', 'url', 'project', 'licence', 'data', 'metric', 'source', 'sha256', 'converter')
     meta = {'published': {key: getattr(entry, key) for key in keys} | {'arguments': dict(entry.arguments)}}

@@ -236,3 +236,20 @@ def test_a_file_with_other_names_is_refused(host, tmp_path):
     host.publish(name='efficientdet_d0', body=(tmp_path / 'other.pth').read_bytes())
     with pytest.raises(InputError, match=r'no EfficientDet weights in a known layout: found a\.weight'):
         download.get('efficientdet_d0')
+
+
+def test_a_page_instead_of_a_file_without_checksum_does_not_stay(host, monkeypatch):
+    entry = host.publish(name='yaed_efficientdet_d0', body=b'<html>log in</html>')
+    monkeypatch.setitem(catalogue(), entry.name, replace(entry, sha256=''))
+    with pytest.raises(InputError, match='not a checkpoint, or damaged'):
+        download.get(entry.name)
+    assert list(download.cache_dir().iterdir()) == []
+
+
+def test_an_https_proxy_is_asked(host, monkeypatch):
+    monkeypatch.setenv('HTTPS_PROXY', host.state.url)
+    host.publish(url='https://weights.invalid')
+    with pytest.raises(
+        InputError, match=r'weights\.invalid/file\.pth cannot be reached \(Tunnel connection failed: 501'
+    ):
+        download.get('torchvision_resnet18')  # this server has no CONNECT
