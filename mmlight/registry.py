@@ -16,8 +16,8 @@ def _child(parent: root.Registry, *locations: str) -> root.Registry:
     return root.Registry(parent.name, parent=parent, scope='mmlight', locations=list(locations))
 
 
-def _own(name: str, location: str) -> root.Registry:
-    return root.Registry(name, scope='mmlight', locations=[location])
+def _own(name: str, *locations: str) -> root.Registry:
+    return root.Registry(name, scope='mmlight', locations=list(locations))
 
 
 MODELS = _child(root.MODELS, 'mmlight.models')
@@ -39,7 +39,7 @@ WEIGHTS = _own('family of weights', 'mmlight.tables.weight_layouts')
 """Functions that give the :class:`~mmlight.tables.weight_layouts.Layout` of each foreign file of a backbone."""
 SPACES = _own('space', 'mmlight.nas.spaces')
 SAMPLERS = _own('sampler', 'mmlight.nas.samplers')
-OBJECTIVES = _own('objective', 'mmlight.nas.objectives')
+OBJECTIVES = _own('objective', 'mmlight.nas.objectives', 'mmlight.nas.supernet')
 
 
 def registered(registry: root.Registry, name: object, where: str) -> Any:

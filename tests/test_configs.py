@@ -143,6 +143,7 @@ SMALLEST = {
     'cr_nas': 'faster-rcnn_r18_sample',
     'light_head_rcnn': 'light-head-rcnn_xception-s_8xb2-125k_coco',
     'mobilenet': 'ssdlite_mobilenet-v2_8xb24-600e_coco-320',
+    'nas': 'nas-fpn_shufflenet-v2_sample',
     'rfcn': 'rfcn_shufflenet-v2_bccd',
     'shufflenet': 'ssdlite_shufflenet-v2-x1_8xb24-600e_coco-320',
     'spinenet': 'retinanet_spinenet-mobile-49xs_8xb32-crop256-500e_coco',

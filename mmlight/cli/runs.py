@@ -163,6 +163,10 @@ def search(args: argparse.Namespace) -> int:
     found = work_dir / 'best_0.py'
     export(work_dir, found)
     print(f'best: trial {best.source}, reward {best.reward:.4f}; train it: mmlight train {found}')
+    if 'values' in best.metrics:
+        from mmlight.nas.report import write
+
+        print(f'the front: {len(list((work_dir / "front").glob("*.py")))} networks, see {write(work_dir)}')
     return 0
 
 

@@ -9,6 +9,7 @@ from mmengine.config import Config
 from mmlight.errors import InputError
 from mmlight.nas.driver import Trial, read_trials
 from mmlight.nas.log import TrialLog
+from mmlight.nas.objectives import put_network
 from mmlight.nas.search import load_search, make_space
 from mmlight.nas.spaces import SearchSpace
 from mmlight.runtime.checkpoint import AtomicBackend
@@ -100,9 +101,8 @@ def export(
     search, space, log = open_search(work_dir)
     trial = trial_of_rank(log, rank)
     cfg = load_config(config or search.search.objective.config)
-    cfg.pop('search', None)
     network = space.decode(trial.choices)
-    space.apply(network, cfg)
+    put_network(space, network, cfg)
     if stack is not None:
         _set(cfg, space.part, 'stack', stack, REPEATS)
     if width is not None:

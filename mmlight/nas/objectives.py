@@ -9,6 +9,7 @@ import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config
 
@@ -28,9 +29,24 @@ except ImportError:  # Windows
 def network_config(space: SearchSpace, choices: Choices, config: str | os.PathLike, options: dict | None = None):
     """The config with the network that the choices describe."""
     cfg = load_config(config, options)
-    cfg.pop('search', None)
-    space.apply(space.decode(choices), cfg)
+    put_network(space, space.decode(choices), cfg)
     return cfg
+
+
+def put_network(space: SearchSpace, network: Any, cfg: Config) -> None:
+    """Write a network into a config that searches; a supernet of the space gives place to it."""
+    cfg.pop('search', None)
+    neck, head = cfg.model.get('neck') or {}, cfg.model.get('bbox_head') or {}
+    if 'space' not in neck:
+        space.apply(network, cfg)
+        return
+    cfg.model.neck = neck.neck
+    cfg.custom_hooks = [h for h in cfg.get('custom_hooks', []) if not str(h.get('type')).endswith('PathSamplingHook')]
+    cfg.optim_wrapper.pop('accumulative_counts', None)
+    kept = head.get('feat_channels')  # the supernet's head has one width
+    space.apply(network, cfg)
+    if kept is not None:
+        head.feat_channels = kept
 
 
 def count(cfg: Config, shape: tuple[int, int]) -> tuple[int, int]:
@@ -51,13 +67,20 @@ def latency(cfg: Config, shape: tuple[int, int]) -> float:
         return measure_latency({'network': function})['network'].p50
 
 
-def check_fit(space: SearchSpace, config: str | os.PathLike, options: dict | None, shape: tuple[int, int]) -> None:
-    """Build the proxy with a network of the space and count an image of ``shape``, before anything is trained.
+def check_fit(
+    space: SearchSpace,
+    config: str | os.PathLike,
+    options: dict | None,
+    shape: tuple[int, int],
+    choices: Choices | None = None,
+) -> None:
+    """Build the proxy with a network of the space, by default a random one, and count an image of ``shape``, before
+    anything is trained.
 
     Raises:
         InputError: where the networks do not fit into the proxy.
     """
-    cfg = network_config(space, space.sample(random.Random(0)), config, options)
+    cfg = network_config(space, choices or space.sample(random.Random(0)), config, options)
     try:
         count(cfg, shape)
     except InputError as error:  # e.g. of a layer that gets maps of other channels than it was built for

@@ -7,6 +7,7 @@ from pathlib import Path
 from mmlight.errors import InputError
 from mmlight.nas.driver import Trial, read_trials
 from mmlight.nas.export import open_search, ranked
+from mmlight.nas.front import front, section
 from mmlight.nas.objectives import count, network_config
 
 
@@ -26,7 +27,7 @@ def write(
     shape: tuple[int, int] | None = None,
     latency: bool = False,
 ) -> Path:
-    """Write ``report.md``, ``curves.png`` and ``graphs.png``.
+    """Write ``report.md`` and its pictures.
 
     Args:
         work_dir: Of the search.
@@ -71,6 +72,11 @@ def write(
         *table(rows),
         '',
     ]
+    if front(trials):
+        head, points = section(Path(work_dir), trials, search.search.objective.get('against') or 'macs', out)
+        lines += [*head, *table(points), '']
+        if _draw(space, front(trials), out / 'front_graphs.png'):
+            lines += ['![graphs of the front](front_graphs.png)', '']
     if drawn:
         lines += ['The best network, each time a better one was found:', '', '![graphs](graphs.png)', '']
     path = out / 'report.md'
@@ -115,9 +121,12 @@ def _plot_curves(log, trials: list[Trial], path: Path) -> None:
     figure.savefig(path, dpi=110)
 
 
-def _draw(space, best: list[Trial], path: Path, limit: int = 6) -> bool:
-    steps = best if len(best) <= limit else [best[i * (len(best) - 1) // (limit - 1)] for i in range(limit)]
-    return space.draw({f'trial {t.number}: {t.reward:.3f}': space.decode(t.choices) for t in steps}, path)
+def _some(best: list[Trial], limit: int = 6) -> list[Trial]:
+    return best if len(best) <= limit else [best[i * (len(best) - 1) // (limit - 1)] for i in range(limit)]
+
+
+def _draw(space, best: list[Trial], path: Path) -> bool:
+    return space.draw({f'trial {t.number}: {t.reward:.3f}': space.decode(t.choices) for t in _some(best)}, path)
 
 
 def _latencies(configs: list, shape: tuple[int, int]) -> list[float]:

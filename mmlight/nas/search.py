@@ -14,6 +14,7 @@ from mmengine.registry import Registry
 from mmlight.errors import InputError
 from mmlight.nas.backends import make_backend
 from mmlight.nas.driver import Progress, SearchDriver, Trial
+from mmlight.nas.front import write as write_front
 from mmlight.nas.log import TrialLog
 from mmlight.registry import OBJECTIVES, SAMPLERS, SPACES, registered
 from mmlight.runtime.config import find_config, load_config
@@ -57,6 +58,8 @@ def load_search(path: str | os.PathLike) -> Config:
     search = cfg.get('search')
     if not isinstance(search, dict):
         raise InputError(f'config {path}: defines no `search`')
+    if 'space' in ((cfg.get('model') or {}).get('neck') or {}):  # a supernet knows its space
+        search.setdefault('space', cfg.model.neck.space)
     missing = [section for section in (*SECTIONS, 'trials') if section not in search]
     if missing:
         raise InputError(f'config {path}: `search` defines no {missing[0]!r}')
@@ -127,7 +130,16 @@ def run(
         place = make_backend(backend, objective, work_dir, **placement)
         driver = _driver(space, sampler, place, work_dir, search, identity, watch, on_trial)
         _keep(cfg, config, work_dir / 'search.py')  # not before the log was compared: another search may lie there
-        return driver.run()
+        try:
+            if hasattr(objective, 'prepare'):
+                objective.prepare(work_dir)
+        except BaseException:
+            place.close()
+            raise
+        trials = driver.run()
+        if objective.num_values > 1:
+            write_front(work_dir, objective)
+        return trials
 
 
 def _driver(space, sampler, place, work_dir, search, identity, watch, on_trial) -> SearchDriver:

@@ -146,7 +146,7 @@ def _types(node: object, where: str, scope: str | None) -> Iterator[tuple[str, s
     """(config key path, ``type`` string, scope set by an enclosing ``_scope_``) of every typed dict below ``node``.
 
     Left out: lower-case names (``nms``, ``conv``), which mostly are keywords of the class that reads them, and what
-    names operators of mmcv (``roi_layer``) or transforms of albumentations.
+    names operators of mmcv (``roi_layer``), transforms of albumentations, or a search space.
     """
     if isinstance(node, dict):
         scope = node.get('_scope_', scope)
@@ -156,7 +156,7 @@ def _types(node: object, where: str, scope: str | None) -> Iterator[tuple[str, s
             if name.split('.')[-1] == 'Albu':
                 return
         for key, value in node.items():
-            if key not in ('roi_layer', 'metainfo'):
+            if key not in ('roi_layer', 'metainfo', 'space'):
                 yield from _types(value, f'{where}.{key}', scope)
     elif isinstance(node, (list, tuple)):
         for index, value in enumerate(node):

@@ -154,20 +154,32 @@ class SearchLoop(BaseLoop):
             before_batch: Called with the position of each batch's first image, the same for any number of processes
                 where a batch is one image.
         """
-        loader, world = self._val, get_world_size()
-        step = (loader.batch_size or 1) * world
-        images = min(self.num_images or len(loader.dataset), len(loader.dataset))
-        mode = self.model.training
-        self.model.eval()
-        with torch.no_grad():
-            for number, batch in enumerate(loader):
-                if number * step >= images:
-                    break
-                if before_batch is not None:
-                    before_batch(number * step + get_rank())
-                self._evaluator.process(data_samples=self.model.val_step(batch), data_batch=batch)
-        self.model.train(mode)
-        return self._evaluator.evaluate(images)
+        return evaluate(self.model, self._val, self._evaluator, self.num_images, before_batch)
+
+
+def evaluate(
+    model: nn.Module,
+    loader: DataLoader,
+    evaluator: Evaluator,
+    num_images: int | None = None,
+    before_batch: Callable[[int], None] | None = None,
+) -> dict:
+    """Metrics of a model on the first ``num_images`` of a data loader; ``before_batch`` as in
+    :meth:`SearchLoop.evaluate`."""
+    world = get_world_size()
+    step = (loader.batch_size or 1) * world
+    images = min(num_images or len(loader.dataset), len(loader.dataset))
+    mode = model.training
+    model.eval()
+    with torch.no_grad():
+        for number, batch in enumerate(loader):
+            if number * step >= images:
+                break
+            if before_batch is not None:
+                before_batch(number * step + get_rank())
+            evaluator.process(data_samples=model.val_step(batch), data_batch=batch)
+    model.train(mode)
+    return evaluator.evaluate(images)
 
 
 @LOOPS.register_module()

@@ -4,5 +4,6 @@ from mmlight.nas.samplers.base import RandomSampler, Sampler
 from mmlight.nas.samplers.controller import RNNController
 from mmlight.nas.samplers.evolution import RegularizedEvolution
 from mmlight.nas.samplers.optuna import OptunaSampler
+from mmlight.nas.samplers.pareto import ParetoLocalSearch
 
-__all__ = ['OptunaSampler', 'RNNController', 'RandomSampler', 'RegularizedEvolution', 'Sampler']
+__all__ = ['OptunaSampler', 'ParetoLocalSearch', 'RNNController', 'RandomSampler', 'RegularizedEvolution', 'Sampler']
