@@ -15,6 +15,7 @@ from mmlight.compat import (
     checkpoint,
     cpu_amp,
     cpu_distributed,
+    cross_entropy,
     environment_report,
     mmcv_version,
     op_check,
@@ -39,6 +40,7 @@ WALLS: tuple[Wall, ...] = tuple(
         cpu_amp,
         mmcv_version,
         ssd_head,
+        cross_entropy,
         soft_nms,
         timm,
     )

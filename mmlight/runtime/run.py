@@ -3,7 +3,7 @@
 import copy
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,8 +65,32 @@ def prepare(config: str | os.PathLike | Config, options: RunOptions) -> Config:
         cfg.work_dir = str(options.work_dir or Path('work_dirs') / Path(cfg.filename or 'config').stem)
     if options.data is not None:
         use = use_mask_folder if cfg.get('default_scope') == 'mmseg' else use_coco_folder
+        given = {key: _value(cfg, key) for key in _leaves(options.cfg_options or {})}
         use(cfg, options.data)
+        for key, value in given.items():
+            if (now := _value(cfg, key)) != value:
+                raise InputError(
+                    f'--cfg-options {key}={value}: --data {options.data} makes that {now}; give one of them'
+                )
     return cfg
+
+
+def _leaves(options: dict, prefix: str = '') -> Iterator[str]:
+    for key, value in options.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, f'{prefix}{key}.')
+        else:
+            yield prefix + key
+
+
+def _value(node: Any, key: str) -> Any:
+    """What stands at a dotted key, numbers for the places of a list; None if nothing does."""
+    for name in key.split('.'):
+        if isinstance(node, (list, tuple)) and name.isdigit():
+            node = dict(enumerate(node)).get(int(name))
+        else:
+            node = node.get(name) if isinstance(node, (dict, Config)) else None
+    return copy.deepcopy(node)
 
 
 METRICS = {'CocoMetric': ('coco/bbox_mAP', 1e-3), 'VOCMetric': ('pascal_voc/mAP', 1e-3), 'IoUMetric': ('mIoU', 0.1)}

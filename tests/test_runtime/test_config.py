@@ -2,9 +2,11 @@ import importlib.util
 from pathlib import Path
 
 import pytest
+from tiny_project import project
 
 from mmlight.errors import InputError
 from mmlight.runtime.config import load_config, shipped_configs
+from mmlight.runtime.run import RunOptions, prepare
 
 
 def stock_configs() -> list[Path]:
@@ -48,3 +50,15 @@ def test_a_shipped_config_as_the_base_of_one_elsewhere(base, tmp_path):
     config = tmp_path / 'mine.py'
     config.write_text(f"_base_ = 'mmlight::{base}.py'\nmodel = dict(train_cfg=dict())\n")
     assert load_config(config).model.type == load_config(Path(base).name).model.type
+
+
+def test_options_that_a_data_folder_would_override():
+    """They are refused, whatever their depth; those that it leaves alone or agrees with are not."""
+    data, head = project() / 'data', {'model.bbox_head.num_classes': 3}
+    kept = {'train_dataloader.batch_size': 1, 'model.bbox_head.num_classes': 7}
+    assert prepare(project() / 'det.py', RunOptions(cfg_options=kept, data=data)).train_dataloader.batch_size == 1
+    for options in (head, {'val_dataloader': {'dataset': {'ann_file': 'mine.json'}}}):
+        with pytest.raises(
+            InputError, match=r'--cfg-options .*(num_classes=3|ann_file=mine.json): --data .* makes that'
+        ):
+            prepare(project() / 'det.py', RunOptions(cfg_options=options, data=data))
