@@ -32,7 +32,8 @@ model = dict(backbone=dict(norm_cfg=group_norm), bbox_head=dict(norm_cfg=group_n
 SEGMENTOR = """
 train_dataloader['dataset']['reduce_zero_label'] = True  # leaves out pixels
 loss = dict(type='CrossEntropyLoss', avg_non_ignore={all_labels})
-model = dict(backbone=dict(norm_cfg=group_norm), decode_head=dict(norm_cfg=group_norm, loss_decode=loss))
+head = dict(norm_cfg=group_norm, loss_decode=loss, dropout_ratio=0)
+model = dict(backbone=dict(norm_cfg=group_norm), decode_head=head)
 """
 
 
