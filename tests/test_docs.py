@@ -30,6 +30,7 @@ def test_commands_name_files_that_exist(page):
     assert [name for name in named if not (ROOT / name).exists()] == []
 
 
+@pytest.mark.long
 def test_the_page_of_models_is_written_from_the_data():
     spec = spec_from_file_location('model_zoo', ROOT / 'docs' / 'model_zoo.py')
     script = module_from_spec(spec)

@@ -93,6 +93,9 @@ def _begin_with(cfg: Config, weights: str | os.PathLike) -> None:
     parts = {name.partition('.')[0] for name in names} & {name for name, part in cfg.model.items() if part}
     if parts - {'backbone'}:
         cfg.load_from = file
+        backbone = cfg.model.get('backbone')
+        if 'backbone' in parts and (backbone.get('init_cfg') or {}).get('type') == 'Pretrained':
+            backbone.init_cfg = None  # else it would be fetched, and replaced at once
         return
     prefix, backbone = '', cfg.model  # of a whole file, and of one whose weights are called so
     while backbone is cfg.model or isinstance(backbone.get('backbone'), dict):

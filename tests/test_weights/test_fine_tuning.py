@@ -121,6 +121,14 @@ def test_weights_of_a_model_are_loaded_as_a_whole(tmp_path):
     assert cfg.load_from == str(tmp_path / 'bare.pth')
 
 
+def test_weights_of_a_model_need_none_of_its_backbone(tmp_path):
+    cfg = load_config('ssdlite_mobilenet-v2_8xb24-600e_coco-320')
+    assert cfg.model.backbone.init_cfg.type == 'Pretrained'
+    _begin_with(cfg, save('ssdlite_mobilenet-v2_8xb24-600e_coco-320', tmp_path))
+    assert cfg.load_from == str(tmp_path / 'bare.pth')
+    assert cfg.model.backbone.init_cfg is None
+
+
 def test_a_published_backbone_by_its_name(monkeypatch, tmp_path):
     monkeypatch.setenv('TORCH_HOME', str(tmp_path))
     cache_dir().mkdir(parents=True)
