@@ -122,9 +122,9 @@ def test_weights_of_a_model_are_loaded_as_a_whole(tmp_path):
 
 
 def test_weights_of_a_model_need_none_of_its_backbone(tmp_path):
-    cfg = load_config('ssdlite_mobilenet-v2_8xb24-600e_coco-320')
+    cfg = load_config('efficientdet_lite0_8xb16-crop320-300e_coco')
     assert cfg.model.backbone.init_cfg.type == 'Pretrained'
-    _begin_with(cfg, save('ssdlite_mobilenet-v2_8xb24-600e_coco-320', tmp_path))
+    _begin_with(cfg, save('efficientdet_lite0_8xb16-crop320-300e_coco', tmp_path))
     assert cfg.load_from == str(tmp_path / 'bare.pth')
     assert cfg.model.backbone.init_cfg is None
 
