@@ -35,7 +35,7 @@ param_scheduler[1].update(end=max_epochs, milestones=[8])
 
 search = dict(
     space=dict(type='NASFPNSpace'),
-    sampler=dict(type='RNNController', lr=3.5e-4, baseline='ema'),
+    sampler=dict(type='NASNetController', batch=100),
     objective=dict(type='ProxyTraining'),
     trials=8000,
     batch_size=100,

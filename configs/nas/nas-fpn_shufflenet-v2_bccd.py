@@ -74,7 +74,7 @@ randomness = dict(seed=0)
 search = dict(
     space=dict(type='NASFPNSpace'),
     # so few trials need large steps
-    sampler=dict(type='RNNController', lr=2e-2),
+    sampler=dict(type='RNNController', lr=2e-2, batch=8),
     objective=dict(type='ProxyTraining'),
     trials=64,
     batch_size=8,

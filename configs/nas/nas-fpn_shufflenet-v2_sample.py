@@ -49,7 +49,6 @@ randomness = dict(seed=0)
 
 search = dict(
     space=dict(type='NASFPNSpace'),
-    sampler=dict(type='RNNController'),
     objective=dict(type='ProxyTraining', metric='coco/bbox_mAP_50'),
     trials=24,
     batch_size=8,

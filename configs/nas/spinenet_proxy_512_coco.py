@@ -39,7 +39,7 @@ optim_wrapper = dict(optimizer=dict(lr=0.07))
 
 search = dict(
     space=dict(type='SpineNetSpace'),
-    sampler=dict(type='RNNController', lr=3.5e-4, baseline='ema'),
+    sampler=dict(type='NASNetController', batch=100),
     objective=dict(type='ProxyTraining'),
     trials=14000,
     batch_size=100,

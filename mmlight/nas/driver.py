@@ -3,6 +3,7 @@
 import hashlib
 import io
 import os
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,15 +13,16 @@ import torch
 
 from mmlight import checks
 from mmlight.errors import InputError
-from mmlight.nas.backends import Backend
+from mmlight.nas.backends import Backend, Evaluation, Outcome
 from mmlight.nas.log import TrialLog
 from mmlight.nas.samplers import Sampler
 from mmlight.nas.samplers.base import Choices
 from mmlight.nas.spaces import DecisionSpace
 from mmlight.runtime.checkpoint import AtomicBackend, load
 
-RETRIES = 2
 KEPT_CHECKPOINTS = 3
+ENGINE = 2
+"""Logs of a search that went generation by generation (1) cannot be gone on with."""
 
 
 @dataclass
@@ -31,7 +33,7 @@ class Trial:
         number: Counted over the whole search.
         choices: The decisions.
         key: Of the network; None for an illegal one.
-        reward: None for a trial that was dropped.
+        reward: None for a trial that still runs or was dropped.
         metrics: What the objective reported.
         source: The trial whose result it has: its own number where it was evaluated.
     """
@@ -42,6 +44,18 @@ class Trial:
     reward: float | None = None
     metrics: dict | None = None
     source: int | None = None
+
+    def take(self, event: dict) -> None:
+        """Its own result, as the log has it; a failure is no evaluation."""
+        if event['event'] == 'failed':
+            self.reward, self.metrics = 0.0, {'error': event['error']}
+        else:
+            self.metrics = event['metrics']
+            self.reward, self.source = float(self.metrics['reward']), self.number
+
+    def repeat(self, first: 'Trial') -> None:
+        """The result of an earlier trial of the same network."""
+        self.reward, self.metrics, self.source = first.reward, first.metrics, first.source
 
     @property
     def told(self) -> float | list[float]:
@@ -63,19 +77,21 @@ class Progress:
 
 
 class SearchDriver:
-    """Generations of ``batch_size`` networks: sampled from ``(seed, generation)`` and the sampler's state, evaluated,
-    and told to the sampler in the order in which they were sampled. So a search that was killed goes on as if it had
-    not been.
+    """A sliding window: where a worker is free, the sampler is asked for the next network, with a seed that follows
+    from ``(seed, number)``; it is told each reward as it comes.
+
+    The log says in which order that happened, so a search that was killed goes on in the same state. With one worker
+    it equals one that was not killed, network by network; with more, the order in which trials end is the machine's.
 
     A network that was evaluated before has its old reward: it teaches the sampler, but does not count as a trial. An
-    illegal one has the reward 0. Where the infrastructure fails, a trial is tried twice again, then left out; a
-    generation of which nothing could be evaluated ends the search.
+    illegal one has the reward 0, and one whose evaluation fails. Where the infrastructure fails, a trial is tried once
+    again, then left out. What ends a search: :class:`mmlight.nas.backends.Evaluation`.
 
     Args:
         space, sampler, backend: The parts.
         work_dir: For the log, the sampler's checkpoints and the trials' folders.
         trials: Networks to evaluate.
-        batch_size: Networks of a generation; not fewer than the backend runs at once.
+        batch_size: Networks of a generation: of a line of progress, an entry of the log and a checkpoint.
         seed: Of the search.
         max_samples: The search also ends when so many networks were sampled; default ten times ``trials``.
         identity: Further entries of the log's header, which a resumed search must share.
@@ -109,6 +125,7 @@ class SearchDriver:
         self.max_samples = 10 * trials if max_samples is None else max_samples
         self.watch, self.on_trial = watch, on_trial
         header = {
+            'engine': ENGINE,
             'space': type(space).__name__,
             'decisions': [decision.size for decision in space.decisions],
             'sampler': type(sampler).__name__,
@@ -122,9 +139,16 @@ class SearchDriver:
             raise InputError(f'--work-dir {self.work_dir}: holds {left[0].name} of a search whose log is gone; '
                              'use another folder, or empty it')  # fmt: skip
         self.log = TrialLog(path, header)
-        self.results: dict[str, Trial] = {}
         self.history: list[Trial] = []
+        self.results: dict[str, Trial] = {}  # by key, failed ones too
+        self.flying: dict[str, list[Trial]] = {}  # by key: the one that runs, and later proposals of its network
+        self.evaluated = 0
+        self.best: Trial | None = None  # the first evaluated one with the highest reward
+        self.told: list[float] = []  # rewards of this generation
         self.generation = 0
+        self.facts: dict[str, float] = {}
+        self.muted = False  # replaying what the sampler's checkpoint holds already
+        self.failed_from: int | None = None  # length of the log before the failures in a row
 
     def run(self) -> list[Trial]:
         """The whole search, or what is left of it.
@@ -133,179 +157,178 @@ class SearchDriver:
             All trials, in the order in which they were sampled.
         """
         self._restore()
+        evaluation = Evaluation(self.backend, [event['seconds'] for event in self.log.of('done')])
         start, before = time.monotonic(), self.evaluated
+        self.pace = lambda: (time.monotonic() - start) / max(self.evaluated - before, 1)
         try:
-            while self.evaluated < self.trials and len(self.history) < self.max_samples:
-                batch = self._generation()
-                self.history += batch
-                told = [trial for trial in batch if trial.reward is not None]
-                facts = self.sampler.tell([t.choices for t in told], [t.told for t in told])
-                self._finish(batch, facts)
-                if self.watch is not None:
-                    self.watch(self._progress(told, (time.monotonic() - start) / max(self.evaluated - before, 1)))
-        finally:
-            self.backend.close()
+            self._evaluate(evaluation)
+        except InputError:
+            self._forget_failures()
+            raise
+        if self.told:
+            self._finish_generation()
         return self.history
 
-    def _progress(self, told: list[Trial], pace: float) -> Progress:
-        rewards = [trial.reward for trial in told]
-        return Progress(
-            self.generation,
-            len(self.history),
-            self.evaluated,
-            self.trials,
-            self.best.reward if self.best else None,
-            sum(rewards) / len(rewards) if rewards else None,
-            pace * max(self.trials - self.evaluated, 0),
-        )
+    def _evaluate(self, evaluation: Evaluation) -> None:
+        try:
+            for trials in self.flying.values():
+                evaluation.submit(trials[0].number, trials[0].choices)
+            while True:
+                while evaluation.room > 0 and self._wants_more():
+                    if (trial := self._ask()) is not None:
+                        evaluation.submit(trial.number, trial.choices)
+                if not evaluation.running:
+                    return
+                for outcome, seconds in evaluation.poll(1.0):
+                    self._ended(outcome, seconds)
+                    evaluation.count(outcome)
+        finally:
+            self.backend.close()
 
-    @property
-    def evaluated(self) -> int:
-        """Trials that were evaluated."""
-        return len(self.results)
+    def _wants_more(self) -> bool:
+        return self.evaluated + len(self.flying) < self.trials and len(self.history) < self.max_samples
 
-    @property
-    def best(self) -> Trial | None:
-        """The first evaluated trial with the highest reward."""
-        done = [trial for trial in self.history if trial.source is not None]
-        return max(done, key=lambda trial: (trial.reward, -trial.number), default=None)
+    def _ask(self) -> Trial | None:
+        """The next network; None where there is nothing to evaluate."""
+        trial = self._propose(self.sampler.ask(1, self._seed(len(self.history)))[0])
+        self.log.append({'event': 'issued', 'trial': trial.number, 'generation': self.generation,
+                         'choices': list(trial.choices), 'key': trial.key})  # fmt: skip
+        return self._enter(trial)
 
-    def _seed(self, generation: int) -> int:
-        return int.from_bytes(hashlib.sha256(f'{self.seed} {generation}'.encode()).digest()[:7])
+    def _seed(self, number: int) -> int:
+        return int.from_bytes(hashlib.sha256(f'{self.seed} {number}'.encode()).digest()[:7])
 
-    def _propose(self) -> list[Trial]:
-        first = self.generation * self.batch_size
-        batch = []
-        for offset, choices in enumerate(self.sampler.ask(self.batch_size, self._seed(self.generation))):
-            try:
-                key = self.space.key(choices)
-            except InputError:
-                key = None
-            batch.append(Trial(first + offset, choices, key))
-        return batch
+    def _propose(self, choices: Choices) -> Trial:
+        try:
+            key = self.space.key(choices)
+        except InputError:
+            key = None
+        return Trial(len(self.history), choices, key)
 
-    def _generation(self) -> list[Trial]:
-        batch = self._propose()
-        issued = {event['trial']: event for event in self.log.of('issued')}
-        new = [trial for trial in batch if trial.number not in issued]
-        if new:
-            self.log.append(*({'event': 'issued', 'trial': trial.number, 'generation': self.generation,
-                               'choices': list(trial.choices), 'key': trial.key} for trial in new))  # fmt: skip
-        for trial in batch:
-            if trial.number in issued and tuple(issued[trial.number]['choices']) != trial.choices:
-                raise InputError(
-                    f'--resume: trial {trial.number} of {self.log.path} is another network than the sampler proposes; '
-                    'was its code or configuration changed?'
-                )
-        done = {event['trial']: event for event in self.log.of('done')}
-        dropped = {event['trial'] for event in self.log.of('dropped')}
-        waiting: dict[int, Trial] = {}
-        pending: dict[str, Trial] = {}
-        for trial in batch:
-            if trial.key is None:
-                trial.reward, trial.metrics = 0.0, {'error': 'illegal'}
-            elif trial.number in done:
-                self._take(trial, done[trial.number]['metrics'])
-            elif trial.number not in dropped and trial.key not in self.results and trial.key not in pending:
-                pending[trial.key] = waiting[trial.number] = trial
-                self.backend.submit(trial.number, trial.choices)
-        self._wait(waiting)
-        for trial in batch:
-            if trial.reward is None and trial.key in self.results:
-                first = self.results[trial.key]
-                trial.reward, trial.metrics, trial.source = first.reward, first.metrics, first.number
-        return batch
+    def _enter(self, trial: Trial) -> Trial | None:
+        self.history.append(trial)
+        if trial.key is None:
+            trial.reward, trial.metrics = 0.0, {'error': 'illegal'}
+        elif trial.key in self.results:
+            trial.repeat(self.results[trial.key])
+        else:
+            self.flying.setdefault(trial.key, []).append(trial)
+            return trial if len(self.flying[trial.key]) == 1 else None
+        self._tell([trial])
+        return None
 
-    def _wait(self, waiting: dict[int, Trial]) -> None:
-        failures: dict[int, int] = {}
-        submitted, dropped = len(waiting), []
-        while waiting:
-            for outcome in self.backend.poll(1.0):
-                trial = waiting.get(outcome.number)
-                if trial is None:
-                    continue
-                if outcome.metrics is None:
-                    failures[trial.number] = failures.get(trial.number, 0) + 1
-                    if failures[trial.number] <= RETRIES:
-                        self.backend.submit(trial.number, trial.choices)
-                        continue
-                    dropped.append({'event': 'dropped', 'trial': trial.number, 'error': outcome.error})
-                else:
-                    self.log.append({'event': 'done', 'trial': trial.number, 'metrics': outcome.metrics,
-                                     'worker': outcome.worker, 'time': time.time()})  # fmt: skip
-                    self._take(trial, outcome.metrics)
-                    if self.on_trial is not None:
-                        self.on_trial(trial)
-                del waiting[trial.number]
-        if len(dropped) == submitted > 1:  # not logged: they are tried again once the cause is mended
-            raise InputError(
-                f'search: no trial of generation {self.generation} could be evaluated; the last one, '
-                f'{dropped[-1]["trial"]}: {dropped[-1]["error"]}'
-            )
-        if dropped:
-            self.log.append(*dropped)
+    def _ended(self, outcome: Outcome, seconds: float) -> None:
+        event = {'event': 'done', 'trial': outcome.number, 'seconds': round(seconds, 3), 'worker': outcome.worker,
+                 'time': time.time()}  # fmt: skip
+        if outcome.metrics is not None:
+            event['metrics'], self.failed_from = outcome.metrics, None
+        else:
+            event |= {'event': 'dropped' if outcome.retry else 'failed', 'error': outcome.error}
+            if self.failed_from is None:
+                self.failed_from = len(self.log.events)
+        self.log.append(event)
+        self._end(event)
+        trial = self.history[outcome.number]
+        if self.on_trial is not None and trial.source is not None:
+            self.on_trial(trial)
 
-    def _take(self, trial: Trial, metrics: dict) -> None:
-        trial.reward, trial.metrics, trial.source = float(metrics['reward']), metrics, trial.number
-        self.results.setdefault(trial.key, trial)
+    def _end(self, event: dict) -> None:
+        trials = self.flying.pop(self.history[event['trial']].key)
+        if event['event'] == 'dropped':  # nothing is known of the network
+            return
+        first = trials[0]
+        first.take(event)
+        self.results[first.key] = first
+        if first.source is not None:
+            self.evaluated += 1
+            if self.best is None or first.reward > self.best.reward:
+                self.best = first
+        for trial in trials[1:]:
+            trial.repeat(first)
+        self._tell(trials)
 
-    def _finish(self, batch: list[Trial], facts: dict[str, float]) -> None:
+    def _tell(self, trials: list[Trial]) -> None:
+        if not self.muted:
+            self.facts |= self.sampler.tell([t.choices for t in trials], [t.told for t in trials])
+        self.told += [trial.reward for trial in trials]
+        if len(self.told) >= self.batch_size:
+            self._finish_generation()
+
+    def _finish_generation(self) -> None:
+        rewards, self.told = self.told, []
+        number, self.generation = self.generation, self.generation + 1
+        if self.muted or number in {event['generation'] for event in self.log.of('generation')}:
+            return
         # before the checkpoint: with that the generation is over, and would never be logged after a kill
-        if self.generation not in {event['generation'] for event in self.log.of('generation')}:
-            rewards = [trial.reward for trial in batch if trial.reward is not None]
-            self.log.append({
-                'event': 'generation',
-                'generation': self.generation,
-                'mean': sum(rewards) / len(rewards) if rewards else None,
-                'best': self.best.reward if self.best else None,
-                'unique': len(self.results),
-                'sampled': len(self.history),
-                **facts,
-            })  # fmt: skip
+        mean, best = sum(rewards) / len(rewards), self.best.reward if self.best else None
+        self.log.append({'event': 'generation', 'generation': number, 'mean': mean, 'best': best,
+                         'unique': self.evaluated, 'sampled': len(self.history), **self.facts})  # fmt: skip
         content = io.BytesIO()
-        torch.save({'generation': self.generation + 1, 'sampler': self.sampler.state_dict()}, content)
-        AtomicBackend().put(content.getvalue(), self._checkpoint(self.generation))
-        self._checkpoint(self.generation - KEPT_CHECKPOINTS).unlink(missing_ok=True)
-        self.generation += 1
+        torch.save({'sampler': self.sampler.state_dict()}, content)
+        AtomicBackend().put(content.getvalue(), self.work_dir / f'sampler_{len(self.log.events):06d}.pth')
+        for path in self._checkpoints()[:-KEPT_CHECKPOINTS]:
+            path.unlink()
+        if self.watch is not None:
+            left = self.pace() * max(self.trials - self.evaluated, 0)
+            self.watch(Progress(number + 1, len(self.history), self.evaluated, self.trials, best, mean, left))
 
-    def _checkpoint(self, generation: int) -> Path:
-        return self.work_dir / f'sampler_{generation:06d}.pth'
+    def _checkpoints(self) -> list[Path]:
+        return sorted(self.work_dir.glob('sampler_*.pth'))
 
     def _restore(self) -> None:
-        """The state after the last generation that was finished."""
-        checkpoints = sorted(self.work_dir.glob('sampler_*.pth'))
-        if not checkpoints:
-            return
-        state = load(checkpoints[-1], 'sampler checkpoint')
-        self.sampler.load_state_dict(state['sampler'])
-        self.generation = state['generation']
-        self.history = read_trials(self.log, self.generation * self.batch_size)
-        if len(self.history) < self.generation * self.batch_size:
+        """The state after the last line of the log: the sampler's last checkpoint, then what was asked and told since.
+        A checkpoint's name is the length of the log that it has learnt from."""
+        self.pace = lambda: 0.0
+        known, checkpoints = len(self.log.events), self._checkpoints()
+        learnt = int(checkpoints[-1].stem.partition('_')[2]) if checkpoints else 0
+        if learnt > known:
             raise InputError(
-                f'--resume: {self.log.path} has {len(self.history)} trials, the sampler in {checkpoints[-1].name} has '
-                f'learnt from {self.generation * self.batch_size}: lines of the log are missing'
+                f'--resume: {self.log.path} has {known} lines, the sampler in {checkpoints[-1].name} has learnt from '
+                f'{learnt}: lines of the log are missing'
             )
-        for trial in self.history:
-            if trial.source == trial.number:
-                self.results.setdefault(trial.key, trial)
+        if checkpoints:
+            self.sampler.load_state_dict(load(checkpoints[-1], 'sampler checkpoint')['sampler'])
+        for index, event in enumerate(self.log.events[:known]):
+            self.muted = index < learnt
+            if event['event'] == 'issued':
+                choices = tuple(event['choices'])
+                if not self.muted and self.sampler.ask(1, self._seed(event['trial'])) != [choices]:
+                    raise InputError(
+                        f'--resume: trial {event["trial"]} of {self.log.path} is another network than the sampler '
+                        'proposes; was its code or configuration changed?'
+                    )
+                self._enter(Trial(event['trial'], choices, event['key']))
+            elif event['event'] in ('done', 'failed', 'dropped'):
+                self._end(event)
+        self.muted = False
+
+    def _forget_failures(self) -> None:
+        """Take the last failures in a row back, and what was proposed since: once their cause is mended, a resumed
+        search tries them again."""
+        if self.failed_from is None:
+            return
+        for event in self.log.cut(self.failed_from):
+            if event['event'] == 'issued':  # its number will be another network's
+                shutil.rmtree(self.work_dir / 'trials' / f'{event["trial"]:06d}', ignore_errors=True)
+        for path in self._checkpoints():
+            if int(path.stem.partition('_')[2]) > self.failed_from:
+                path.unlink()
 
 
-def read_trials(log: TrialLog, count: int | None = None) -> list[Trial]:
-    """The first ``count`` trials of a log, or all that have ended."""
-    done = {event['trial']: event['metrics'] for event in log.of('done')}
+def read_trials(log: TrialLog) -> list[Trial]:
+    """The trials of a log; what has not ended has no reward."""
+    ends = {event['trial']: event for event in log.of('done') + log.of('failed')}
     by_key: dict[str, Trial] = {}
     trials = []
-    for event in sorted(log.of('issued'), key=lambda event: event['trial'])[:count]:
+    for event in sorted(log.of('issued'), key=lambda event: event['trial']):
         trial = Trial(event['trial'], tuple(event['choices']), event['key'])
         if trial.key is None:
             trial.reward, trial.metrics = 0.0, {'error': 'illegal'}
-        elif trial.number in done:
-            trial.metrics = done[trial.number]
-            trial.reward, trial.source = float(trial.metrics['reward']), trial.number
+        elif trial.number in ends:
+            trial.take(ends[trial.number])
             by_key.setdefault(trial.key, trial)
         trials.append(trial)
     for trial in trials:
         if trial.reward is None and trial.key in by_key:
-            first = by_key[trial.key]
-            trial.reward, trial.metrics, trial.source = first.reward, first.metrics, first.number
+            trial.repeat(by_key[trial.key])
     return trials

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from mmlight.errors import InputError
+from mmlight.runtime.checkpoint import AtomicBackend
 
 
 class TrialLog:
@@ -64,6 +65,16 @@ class TrialLog:
             os.fsync(file.fileno())
         self.events += map(json.loads, lines)
 
+    def cut(self, length: int) -> list[dict]:
+        """Take back all but the first ``length`` events.
+
+        Returns:
+            Those that were taken back.
+        """
+        cut, self.events = self.events[length:], self.events[:length]
+        AtomicBackend().put(''.join(json.dumps(event) + '\n' for event in self.events).encode(), self.path)
+        return cut
+
     def of(self, event: str) -> list[dict]:
-        """All events of a kind: ``'issued'``, ``'done'``, ``'dropped'``, ``'generation'``."""
+        """All events of a kind: ``'issued'``, ``'done'``, ``'failed'``, ``'dropped'``, ``'generation'``."""
         return [entry for entry in self.events if entry['event'] == event]

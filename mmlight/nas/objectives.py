@@ -104,6 +104,10 @@ def check_shape(name: str, shape: object) -> None:
         raise InputError(f'{name} must be height and width in pixels, got {shape!r}')
 
 
+MACHINE = ('OSError', 'ConnectionError', 'DataLoader worker', 'CUDA error', 'NCCL', 'Bus error')
+"""In the last line of a training that the machine ended, not its network."""
+
+
 @OBJECTIVES.register_module()
 @dataclass
 class MACs:
@@ -259,7 +263,8 @@ def train(config: Path, work_dir: Path, seed: int = 0, timeout: float | None = N
         Metrics of the last evaluation; None where the loss became infinite.
 
     Raises:
-        Retry: the process failed.
+        Retry: the process was killed, or the machine failed.
+        RuntimeError: the training failed by itself, e.g. by the memory that its network needs.
         InputError: the config cannot be trained.
     """
     command = [sys.executable, '-m', 'mmlight.cli', 'train', str(config), '--work-dir', str(work_dir)]
@@ -269,18 +274,29 @@ def train(config: Path, work_dir: Path, seed: int = 0, timeout: float | None = N
         if fcntl is not None:
             with contextlib.suppress(OSError):  # a file system without locks
                 fcntl.flock(file, fcntl.LOCK_EX)  # the training has the file too, and with it the lock
+        begin = file.seek(0, os.SEEK_END)
         try:
             code = subprocess.run(command, stdout=file, stderr=file, timeout=timeout).returncode
         except subprocess.TimeoutExpired:
             raise Retry(f'the training took longer than {timeout} s') from None
-    text = log.read_text(errors='replace')
-    if code != 0 and 'loss become infinite or NaN' in text:
-        return None
-    if code == 2:
-        raise InputError(f'trial {config.parent.name}: {text.strip().splitlines()[-1]}')
-    if code != 0:
-        raise Retry(f'the training ended with exit code {code}, see {log}')
+    if code:
+        with open(log, encoding='utf-8', errors='replace') as file:
+            file.seek(begin)
+            text = file.read()
+        if 'loss become infinite or NaN' in text:
+            return None
+        _failed(code, text, log)
     return last_metrics(work_dir)
+
+
+def _failed(code: int, text: str, log: Path) -> None:
+    last = next((line.strip() for line in reversed(text.splitlines()) if line.strip()), '')
+    if code == 2:
+        raise InputError(f'trial {log.parent.name}: {last}')
+    machine = code < 0 or code > 128 or any(sign in last for sign in MACHINE)
+    if machine and 'out of memory' not in last:
+        raise Retry(f'the training ended with exit code {code}, see {log}')
+    raise RuntimeError(last)
 
 
 def last_metrics(work_dir: Path) -> dict:

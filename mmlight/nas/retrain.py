@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mmlight.errors import InputError
-from mmlight.nas.backends import Processes
-from mmlight.nas.driver import RETRIES
+from mmlight.nas.backends import Evaluation, Processes
 from mmlight.nas.export import network_of_rank
 from mmlight.nas.log import TrialLog
 from mmlight.nas.objectives import ProxyTraining, count, train
@@ -74,7 +73,7 @@ def compare(
 
     Raises:
         InputError: for an unknown graph, searches in different spaces, an ``out`` with other settings, a proxy without
-            a test split, and a training that failed three times.
+            a test split, and a training that failed, for another reason than its own twice.
     """
     published = {name: registered(GRAPHS, name, '--graphs')(3, 7) for name in graphs}
     alone = [Path(path).name for path in searches]
@@ -112,20 +111,17 @@ def compare(
 def _train(objective: Retraining, out: Path, rows: list[Row], seeds: Sequence[int], workers: int, watch) -> list[list]:
     jobs = {i * len(seeds) + j: (i, seed) for i in range(len(rows)) for j, seed in enumerate(seeds)}
     results: dict[int, float] = {}
-    failures: dict[int, int] = {}
     pool = Processes(objective, out, workers)
     try:
-        for number, choices in jobs.items():
-            pool.submit(number, choices)
+        evaluation = Evaluation(pool)
+        waiting = list(jobs.items())
         while len(results) < len(jobs):
-            for outcome in pool.poll(1.0):
+            while waiting and evaluation.room > 0:
+                evaluation.submit(*waiting.pop(0))
+            for outcome, _ in evaluation.poll(1.0):
                 index, seed = jobs[outcome.number]
                 if outcome.metrics is None:
-                    failures[outcome.number] = failures.get(outcome.number, 0) + 1
-                    if failures[outcome.number] > RETRIES:
-                        raise InputError(f'{rows[index].name}, seed {seed}: cannot be trained: {outcome.error}')
-                    pool.submit(outcome.number, jobs[outcome.number])
-                    continue
+                    raise InputError(f'{rows[index].name}, seed {seed}: cannot be trained: {outcome.error}')
                 results[outcome.number] = outcome.metrics['reward']
                 if watch is not None:
                     watch(f'{rows[index].name}, seed {seed}: {objective.metric} {outcome.metrics["reward"]:.3f}')

@@ -48,10 +48,11 @@ def build(kind: str, section: dict, known: Registry, *arguments):
 
 
 def load_search(path: str | os.PathLike) -> Config:
-    """The ``search`` section of a config; the rest of the config is the proxy, unless the objective names another.
+    """The ``search`` section of a config; the rest of the config is the proxy, unless the objective names another. The
+    default sampler is local search, the best below a thousand trials (docs/specs/search.md).
 
     Raises:
-        InputError: for a file that cannot be read, or lacks the section or one of :data:`SECTIONS` in it.
+        InputError: for a file that cannot be read, or lacks the section, or space, objective or trials in it.
     """
     path = find_config(path)
     cfg = load_config(path)
@@ -60,9 +61,10 @@ def load_search(path: str | os.PathLike) -> Config:
         raise InputError(f'config {path}: defines no `search`')
     if 'space' in ((cfg.get('model') or {}).get('neck') or {}):  # a supernet knows its space
         search.setdefault('space', cfg.model.neck.space)
-    missing = [section for section in (*SECTIONS, 'trials') if section not in search]
+    missing = [section for section in ('space', 'objective', 'trials') if section not in search]
     if missing:
         raise InputError(f'config {path}: `search` defines no {missing[0]!r}')
+    search.setdefault('sampler', dict(type='LocalSearch'))
     unknown = set(search) - {*SECTIONS, 'trials', 'batch_size', 'seed', 'max_samples'}
     if unknown:
         raise InputError(f'config {path}: `search` has the unknown key {sorted(unknown)[0]!r}')

@@ -59,7 +59,21 @@ def test_two_nodes_one_of_which_dies(tmp_path, cluster):
             time.sleep(0.15)
             cluster.remove_node(cluster.second, allow_graceful=False)
 
-    assert search(tmp_path / 'ray', backend, kill) == expected
+    found = search(tmp_path / 'ray', backend, kill)
+    assert {choices: reward for _, choices, reward, _ in found} == {c: sum(c) / 18 for _, c, _, _ in found}
+    assert len(found) == len(expected)
+
+    def picky(choices, folder):
+        (folder / f'tried {len(list(folder.iterdir()))}').touch()
+        if choices[0] == 3:
+            raise MemoryError('no memory')
+        return {'reward': 1.0}
+
+    place = make_backend('ray', picky, tmp_path / 'picky', address=cluster.address)
+    space = PlainSpace(6, 4)
+    failed = [t for t in SearchDriver(space, RandomSampler(space), place, tmp_path / 'picky', 12).run() if not t.reward]
+    assert {trial.metrics['error'] for trial in failed} == {'MemoryError: no memory'}
+    assert all(len(list((tmp_path / 'picky' / 'trials' / f'{t.number:06d}').iterdir())) == 1 for t in failed)
 
     limited = make_backend('ray', objective(), tmp_path / 'limited', workers=1, address=cluster.address)
     for number in range(3):

@@ -2,14 +2,27 @@
 
 import itertools
 import random
+import time
 
 import pytest
 import torch
 
 from benchmarks.sampler_problems import BENCHMARKS, PlainSpace, run
 from mmlight.errors import InputError
-from mmlight.nas.samplers import OptunaSampler, RandomSampler, RegularizedEvolution, RNNController
-from mmlight.nas.samplers.controller import ControllerNetwork, ppo_objective, reinforce_objective
+from mmlight.nas.samplers import (
+    LocalSearch,
+    OptunaSampler,
+    RandomSampler,
+    RegularizedEvolution,
+    RNNController,
+)
+from mmlight.nas.samplers.controller import (
+    ControllerNetwork,
+    ENASController,
+    NASNetController,
+    ppo_objective,
+    reinforce_objective,
+)
 from mmlight.nas.spaces import Decision, NASFPNSpace, SpineNetSpace
 
 
@@ -84,10 +97,13 @@ def test_settings_of_the_controller():
     assert sampler.network.cell.hidden_size == 100
     largest = max(float(p.detach().abs().max()) for p in sampler.network.parameters())
     assert 0.099 < largest <= 0.1
-    assert (sampler.entropy_weight, sampler.decay) == (1e-5, 0.95)
+    assert (sampler.entropy_weight, sampler.decay, sampler.batch) == (1e-2, 0.95, 20)
     assert (sampler.algorithm, sampler.baseline, sampler.ratio) == ('ppo', 'batch', 'decision')
     assert (sampler.clip, sampler.epochs) == (0.2, 4)
     assert sampler.optimizer.defaults['lr'] == 3.5e-3
+    published = NASNetController(Tiny(), decay=0.9)
+    assert (published.optimizer.defaults['lr'], published.entropy_weight, published.decay) == (3.5e-4, 1e-5, 0.9)
+    assert ENASController(Tiny()).network.temperature == 5.0
 
 
 @pytest.mark.parametrize('algorithm', ['ppo', 'reinforce'])
@@ -155,7 +171,7 @@ def test_temperature_and_tanh(double):
     assert bounded.argsort().tolist() == plain.argsort().tolist()
 
 
-@pytest.mark.parametrize('name', ['random', 'evolution', 'controller', 'reinforce', 'tpe', 'nsga'])
+@pytest.mark.parametrize('name', ['random', 'evolution', 'local', 'controller', 'reinforce', 'tpe', 'nsga'])
 def test_state_continues_bit_for_bit(name):
     space = PlainSpace(6, 4, permutation=False)
 
@@ -163,6 +179,7 @@ def test_state_continues_bit_for_bit(name):
         return {
             'random': lambda: RandomSampler(space),
             'evolution': lambda: RegularizedEvolution(space, population=10, tournament=3),
+            'local': lambda: LocalSearch(space, start=5),
             'controller': lambda: RNNController(space),
             'reinforce': lambda: RNNController(space, 'reinforce', baseline='ema'),
             'tpe': lambda: OptunaSampler(space, options=dict(n_startup_trials=5)),
@@ -188,21 +205,79 @@ def test_the_oldest_dies_and_the_best_of_a_tournament_is_the_parent():
     sampler = RegularizedEvolution(PlainSpace(6, 4), population=3, tournament=3)
     best, young = (0,) * 6, (3,) * 6
     sampler.tell([best, (1,) * 6, (2,) * 6], [0.9, 0.1, 0.2])
-    assert {sum(a != b for a, b in zip(child, best, strict=True)) for child in sampler.ask(20, 0)} == {1}
+    assert {sum(a != b for a, b in zip(child, best, strict=True)) for child in sampler.ask(9, 0)} == {1}
     sampler.tell([young], [0.5])
-    assert {sum(a != b for a, b in zip(child, young, strict=True)) for child in sampler.ask(20, 1)} == {1}
+    assert {sum(a != b for a, b in zip(child, young, strict=True)) for child in sampler.ask(9, 1)} == {1}
 
 
 def test_the_first_population_is_random():
     sampler = RegularizedEvolution(PlainSpace(6, 4), population=8, tournament=2)
-    sampler.tell([(0,) * 6] * 2, [1.0, 1.0])
-    batch = sampler.ask(8, 0)
-    distances = [sum(map(bool, child)) for child in batch]
-    assert min(distances[:6]) > 1
-    assert distances[6:] == [1, 1]
+    first = sampler.ask(8, 0)
+    assert len({sum(map(bool, child)) for child in first}) > 1
+    sampler.tell([(0,) * 6] * 2, [1.0, 1.0])  # the rest is late
+    assert [sum(map(bool, child)) for child in sampler.ask(2, 1)] == [1, 1]
     assert len(RegularizedEvolution(PlainSpace(6, 4), population=2, tournament=1).ask(5, 0)) == 5  # nobody lives yet
     default = RegularizedEvolution(PlainSpace(6, 4))
     assert (default.population, default.tournament) == (50, 10)  # docs/specs/search.md
+
+
+OURS = [RandomSampler, RegularizedEvolution, LocalSearch, RNNController]
+
+
+@pytest.mark.filterwarnings('ignore:RNNController')
+@pytest.mark.parametrize('sampler', OURS)
+def test_no_network_twice_while_there_are_new_ones(sampler):
+    """Nor an illegal one; a small space is gone through, whatever the sampler has settled on."""
+
+    class Half(PlainSpace):
+        def key(self, choices):
+            if sum(choices) % 2:
+                raise InputError('illegal')
+            return super().key(choices)
+
+    space = Half(4, 3)
+    sampler, seen = sampler(space), []
+    for number in range(36):
+        seen += sampler.ask(1, number)
+        sampler.tell(seen[-1:], [sum(seen[-1]) / 8])
+    assert len(set(seen)) == 36
+    assert not any(sum(choices) % 2 for choices in seen)
+
+
+def test_a_controller_that_repeats_itself_warns():
+    sampler = RNNController(PlainSpace(3, 2), entropy_weight=0.0, hidden=4)
+    with pytest.warns(UserWarning, match='has sampled nothing new for 20 proposals'):
+        sampler.ask(30, 0)  # of 8 networks
+
+
+def test_local_search_goes_on_from_the_best():
+    """Its neighbours first, then those of the next best; nothing is known of networks that still run."""
+    sampler = LocalSearch(PlainSpace(3, 3), start=2, parents=1)
+    sampler.ask(2, 0)
+    sampler.known.clear()
+    best, second = (0, 0, 0), (2, 2, 2)
+    sampler.tell([second, best], [0.5, 0.9])
+    batch = [sampler.ask(1, number)[0] for number in range(12)]
+    distances = [[sum(a != b for a, b in zip(child, parent, strict=True)) for child in batch]
+                 for parent in (best, second)]  # fmt: skip
+    assert distances[0][:6] == [1] * 6
+    assert distances[1][6:] == [1] * 6
+
+
+@pytest.mark.long
+@pytest.mark.parametrize('sampler', OURS)
+def test_time_at_ten_thousand_trials(sampler):
+    space = NASFPNSpace()
+    sampler, rng = sampler(space), random.Random(0)
+    for _ in range(100):
+        batch = [space.sample(rng) for _ in range(100)]
+        sampler.known |= set(map(space.key, batch))
+        if not isinstance(sampler, RNNController):  # it keeps nothing but its policy
+            sampler.tell(batch, [rng.random() for _ in batch])
+    start = time.process_time()
+    for number in range(100):
+        sampler.tell(sampler.ask(1, number), [rng.random()])
+    assert (time.process_time() - start) / 100 < 0.020
 
 
 def test_mutation_of_a_permutation_swaps():

@@ -4,10 +4,11 @@ import os
 from collections.abc import Sequence
 
 from mmlight.errors import InputError
-from mmlight.nas.backends.base import Backend, Inline, Objective, Outcome, evaluate
+from mmlight.nas.backends.base import Backend, Inline, Objective, Outcome
+from mmlight.nas.backends.evaluation import Evaluation
 from mmlight.nas.backends.processes import Processes
 
-__all__ = ['Backend', 'Inline', 'Outcome', 'Processes', 'evaluate', 'make_backend']
+__all__ = ['Backend', 'Evaluation', 'Inline', 'Outcome', 'Processes', 'make_backend']
 
 
 def make_backend(

@@ -6,15 +6,17 @@ import os
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from mmlight.errors import InputError
 from mmlight.nas.samplers.base import Choices
 from mmlight.runtime.checkpoint import AtomicBackend
+from mmlight.runtime.config import one_line
 
 Objective = Callable[[Choices, Path], dict]
-"""Choices and a folder for files to ``{'reward': ..., further metrics}``; it may raise :class:`Retry`."""
+"""Choices and a folder for files to ``{'reward': ..., further metrics}``. It may raise: :class:`Retry` where the
+infrastructure failed, ``InputError`` where no network could be evaluated, all else is the network's own failure."""
 
 
 class Retry(Exception):
@@ -27,16 +29,17 @@ class Outcome:
 
     Attributes:
         number: Of the trial.
-        metrics: What the objective returned, ``reward`` among it; None where the infrastructure failed.
+        metrics: What the objective returned, ``reward`` among it; None for a failure.
         error: Why there are no metrics, or why the reward is 0.
         worker: Where it ran.
+        retry: Whether the infrastructure failed, not the network.
     """
 
     number: int
     metrics: dict | None
     error: str = ''
     worker: str = ''
-    seconds: float = field(default=0.0, compare=False)
+    retry: bool = False
 
 
 def evaluate(objective: Objective, number: int, choices: Choices, work_dir: str | os.PathLike) -> dict:
@@ -58,6 +61,23 @@ def evaluate(objective: Objective, number: int, choices: Choices, work_dir: str 
     return metrics
 
 
+def attempt(objective: Objective, number: int, choices: Choices, work_dir: str | os.PathLike) -> tuple:
+    """The fields of an :class:`Outcome`, without its worker and ``retry`` first: ``(number, metrics, error, retry)``.
+
+    Raises:
+        InputError: the objective's.
+    """
+    try:
+        metrics = evaluate(objective, number, choices, work_dir)
+    except (Retry, OSError) as error:  # a full disk is not the network's fault either
+        return number, None, one_line(error), True
+    except InputError:
+        raise
+    except Exception as error:
+        return number, None, f'{type(error).__name__}: {one_line(error)}', False
+    return number, metrics, metrics.get('error', ''), False
+
+
 def check_workers(workers: int | None) -> None:
     """Refuse what is neither None nor a number of workers."""
     if workers is not None and (not isinstance(workers, int) or workers < 1):
@@ -68,18 +88,21 @@ class Backend(ABC):
     """Evaluates trials.
 
     Attributes:
-        capacity: Trials that run at once.
+        capacity: Trials that run at once; it may change.
     """
 
     capacity: int = 1
 
     @abstractmethod
     def submit(self, number: int, choices: Choices) -> None:
-        """Queue a trial."""
+        """Start a trial, or queue it where all workers are taken."""
 
     @abstractmethod
     def poll(self, timeout: float) -> list[Outcome]:
         """Trials that have ended since the last call; waits up to ``timeout`` seconds for one."""
+
+    def stop(self, number: int) -> None:  # noqa: B027
+        """End a trial by force, where that is possible; it is then reported as a failure."""
 
     def close(self) -> None:  # noqa: B027
         """Stop all work."""
@@ -99,9 +122,5 @@ class Inline(Backend):
     def poll(self, timeout: float) -> list[Outcome]:
         if not self.queue:
             return []
-        number, choices = self.queue.popleft()
-        try:
-            metrics = evaluate(self.objective, number, choices, self.work_dir)
-        except Retry as error:
-            return [Outcome(number, None, str(error), 'inline')]
-        return [Outcome(number, metrics, metrics.get('error', ''), 'inline')]
+        number, metrics, error, retry = attempt(self.objective, *self.queue.popleft(), self.work_dir)
+        return [Outcome(number, metrics, error, 'inline', retry)]

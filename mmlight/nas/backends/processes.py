@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from mmlight.errors import InputError
-from mmlight.nas.backends.base import Backend, Objective, Outcome, Retry, check_workers, evaluate
+from mmlight.nas.backends.base import Backend, Objective, Outcome, attempt, check_workers
 from mmlight.nas.samplers.base import Choices
 
 SPAWN = multiprocessing.get_context('spawn')
@@ -30,11 +30,9 @@ def _work(connection, objective: Objective, work_dir: str, device: str | None) -
         except EOFError:
             return
         try:
-            connection.send((number, evaluate(objective, number, choices, work_dir), ''))
-        except Retry as error:
-            connection.send((number, None, str(error)))
+            connection.send(attempt(objective, number, choices, work_dir))
         except InputError as error:
-            connection.send((number, error, ''))
+            connection.send(error)
 
 
 def _die_with(sentinel: int) -> None:
@@ -100,18 +98,25 @@ class Processes(Backend):
         for slot in sorted({waiting[item] for item in ready}):
             worker = self.workers[slot]
             try:
-                number, metrics, error = worker.connection.recv() if worker.connection.poll() else _died()
-                if isinstance(metrics, InputError):
-                    raise metrics
-                outcomes.append(Outcome(number, metrics, error or (metrics or {}).get('error', ''), worker.name))
+                found = worker.connection.recv() if worker.connection.poll() else _died()
+                if isinstance(found, InputError):
+                    raise found
+                number, metrics, error, retry = found
+                outcomes.append(Outcome(number, metrics, error, worker.name, retry))
                 worker.number = None
             except (EOFError, OSError):
                 if worker.number is not None:
-                    outcomes.append(Outcome(worker.number, None, 'the worker died', worker.name))
+                    outcomes.append(Outcome(worker.number, None, 'the worker died', worker.name, retry=True))
                 worker.kill()
                 self.workers[slot] = self._start(slot)
         self._deal()
         return outcomes
+
+    def stop(self, number: int) -> None:
+        for worker in self.workers:
+            if worker.number == number:  # the next poll finds it dead
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.killpg(worker.process.pid, signal.SIGKILL)
 
     def close(self) -> None:
         for worker in self.workers:

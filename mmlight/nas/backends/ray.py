@@ -1,12 +1,11 @@
 """Trials as tasks on a Ray cluster (optional: ``pip install mmlight[distributed]``)."""
 
-import math
 import os
 import socket
 from collections import deque
 
 from mmlight.errors import InputError
-from mmlight.nas.backends.base import Backend, Objective, Outcome, Retry, check_workers, evaluate
+from mmlight.nas.backends.base import Backend, Objective, Outcome, attempt, check_workers
 from mmlight.nas.samplers.base import Choices
 from mmlight.runtime.config import one_line
 
@@ -46,22 +45,28 @@ class RayTasks(Backend):
         self.started = not ray.is_initialized()
         if self.started:
             _join(ray, address)
-        resources = ray.cluster_resources()
-        room = resources.get('GPU', 0) / gpus if gpus else resources.get('CPU', 1) / cpus
-        self.capacity = workers or max(int(room), 1)
-        self.limit = workers or math.inf
+        self.workers, self.cpus, self.gpus = workers, cpus, gpus
         self.work_dir = str(work_dir)
         self.objective = ray.put(objective)
         self.task = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=2)(_task)
         self.queue: deque[tuple[int, Choices]] = deque()
         self.running: dict = {}
 
+    @property
+    def capacity(self) -> int:
+        """Trials that run at once, as nodes come and go."""
+        if self.workers:
+            return self.workers
+        resources = self.ray.cluster_resources()
+        room = resources.get('GPU', 0) / self.gpus if self.gpus else resources.get('CPU', 1) / self.cpus
+        return max(int(room), 1)
+
     def submit(self, number: int, choices: Choices) -> None:
         self.queue.append((number, choices))
         self._deal()
 
     def _deal(self) -> None:
-        while self.queue and len(self.running) < self.limit:
+        while self.queue and (self.workers is None or len(self.running) < self.workers):
             number, choices = self.queue.popleft()
             self.running[self.task.remote(self.objective, number, choices, self.work_dir)] = number
 
@@ -73,15 +78,20 @@ class RayTasks(Backend):
         for reference in ready:
             number = self.running.pop(reference)
             try:
-                metrics, error, worker = self.ray.get(reference)
+                (_, metrics, error, retry), worker = self.ray.get(reference)
             except self.ray.exceptions.RayError as failure:
                 if isinstance(getattr(failure, 'cause', None), InputError):
                     raise failure.cause from None
-                outcomes.append(Outcome(number, None, str(failure).strip().splitlines()[-1], 'ray'))
+                outcomes.append(Outcome(number, None, str(failure).strip().splitlines()[-1], 'ray', retry=True))
                 continue
-            outcomes.append(Outcome(number, metrics, error, worker))
+            outcomes.append(Outcome(number, metrics, error, worker, retry))
         self._deal()
         return outcomes
+
+    def stop(self, number: int) -> None:
+        for reference, running in self.running.items():
+            if running == number:
+                self.ray.cancel(reference, force=True)
 
     def close(self) -> None:
         for reference in self.running:
@@ -105,10 +115,5 @@ def _join(ray, address: str | None) -> None:
         raise InputError(f'--address {address}: no Ray cluster answers ({one_line(error)})') from None
 
 
-def _task(objective: Objective, number: int, choices: Choices, work_dir: str) -> tuple[dict | None, str, str]:
-    worker = f'ray {socket.gethostname()}'
-    try:
-        metrics = evaluate(objective, number, choices, work_dir)
-    except Retry as error:
-        return None, str(error), worker
-    return metrics, metrics.get('error', ''), worker
+def _task(objective: Objective, number: int, choices: Choices, work_dir: str) -> tuple[tuple, str]:
+    return attempt(objective, number, choices, work_dir), f'ray {socket.gethostname()}'

@@ -104,7 +104,7 @@ class StandAlone:
         cfg.dump(folder / 'config.py')
         try:
             metrics = train(folder / 'config.py', folder / 'training', seed) or {self.metric: 0.0}  # diverged
-        except Retry as error:
+        except (Retry, RuntimeError) as error:
             raise InputError(f'{path}, seed {seed}: cannot be trained: {error}') from None
         if self.metric not in metrics:
             raise InputError(f'--metric {self.metric}: is not among {", ".join(sorted(metrics))}')

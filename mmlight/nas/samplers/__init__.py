@@ -3,7 +3,16 @@
 from mmlight.nas.samplers.base import RandomSampler, Sampler
 from mmlight.nas.samplers.controller import RNNController
 from mmlight.nas.samplers.evolution import RegularizedEvolution
+from mmlight.nas.samplers.local_search import LocalSearch
 from mmlight.nas.samplers.optuna import OptunaSampler
 from mmlight.nas.samplers.pareto import ParetoLocalSearch
 
-__all__ = ['OptunaSampler', 'ParetoLocalSearch', 'RNNController', 'RandomSampler', 'RegularizedEvolution', 'Sampler']
+__all__ = [
+    'LocalSearch',
+    'OptunaSampler',
+    'ParetoLocalSearch',
+    'RNNController',
+    'RandomSampler',
+    'RegularizedEvolution',
+    'Sampler',
+]

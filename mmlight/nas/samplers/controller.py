@@ -1,5 +1,7 @@
 """The RNN controller (NAS, arXiv 1611.01578; NASNet, arXiv 1707.07012; NAS-FPN, arXiv 1904.07392)."""
 
+import random
+import warnings
 from collections.abc import Sequence
 
 import torch
@@ -9,6 +11,11 @@ from mmlight import checks
 from mmlight.nas.samplers.base import Choices, Sampler
 from mmlight.nas.spaces import DecisionSpace
 from mmlight.registry import SAMPLERS
+
+DRAWS = 16
+"""Networks that the policy samples for one proposal: the first new one is taken."""
+REPEATS = 20
+"""Proposals without anything new after which the controller warns."""
 
 
 class ControllerNetwork(nn.Module):
@@ -143,13 +150,15 @@ def ppo_objective(
 
 @SAMPLERS.register_module()
 class RNNController(Sampler):
-    """An LSTM policy trained by policy gradient.
+    """An LSTM policy trained by policy gradient. Of what it samples only networks are proposed that were not before, so
+    that a policy that has settled goes on around its favourites.
 
     Args:
         space: The space.
         algorithm: ``'ppo'`` or ``'reinforce'``.
         lr: Learning rate of Adam: 3.5e-3 for up to a thousand trials, the published 3.5e-4 (with ``baseline='ema'``)
             from two thousand on.
+        batch: Networks of an update.
         baseline: ``'batch'``: advantages are standardised within the batch; ``'ema'``: moving average of the batches'
             mean rewards.
         decay: Of the moving average.
@@ -169,9 +178,10 @@ class RNNController(Sampler):
         space: DecisionSpace,
         algorithm: str = 'ppo',
         lr: float = 3.5e-3,
+        batch: int = 20,
         baseline: str = 'batch',
         decay: float = 0.95,
-        entropy_weight: float = 1e-5,
+        entropy_weight: float = 1e-2,
         epochs: int = 4,
         clip: float = 0.2,
         ratio: str = 'decision',
@@ -182,11 +192,14 @@ class RNNController(Sampler):
         checks.one_of(('ppo', 'reinforce'), 'RNNController', algorithm=algorithm)
         checks.one_of(('batch', 'ema'), 'RNNController', baseline=baseline)
         checks.one_of(('decision', 'sequence'), 'RNNController', ratio=ratio)
-        checks.positive_int('RNNController', epochs=epochs, hidden=network.get('hidden', 1))
+        checks.positive_int('RNNController', epochs=epochs, batch=batch, hidden=network.get('hidden', 1))
         checks.positive('RNNController', lr=lr, clip=clip, temperature=network.get('temperature', 1))
         checks.rate('RNNController', decay=decay)
         self.algorithm, self.baseline, self.ratio = algorithm, baseline, ratio
         self.decay, self.entropy_weight, self.clip = decay, entropy_weight, clip
+        self.batch = batch
+        self.told: list[tuple[Choices, float]] = []
+        self.repeats = 0
         self.epochs = epochs if algorithm == 'ppo' else 1
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -195,9 +208,22 @@ class RNNController(Sampler):
         self.average: float | None = None
 
     def ask(self, count: int, seed: int) -> list[Choices]:
+        generator, rng = torch.Generator().manual_seed(seed), random.Random(seed)
+        return [self._next(generator, rng) for _ in range(count)]
+
+    def _next(self, generator: torch.Generator, rng: random.Random) -> Choices:
         with torch.no_grad():
-            choices, _, _ = self.network(count, generator=torch.Generator().manual_seed(seed))
-        return [tuple(row) for row in choices.tolist()]
+            drawn = [tuple(row) for row in self.network(DRAWS, generator=generator)[0].tolist()]
+        found = self.new(iter(drawn).__next__, DRAWS)
+        if found is None:  # the policy has nothing new to say
+            self.repeats += 1
+            if self.repeats == REPEATS:
+                warnings.warn(
+                    f'RNNController: has sampled nothing new for {REPEATS} proposals and goes on with mutations; a '
+                    'larger entropy_weight or a smaller lr keeps it open'
+                )
+            found = self.new(lambda: self.space.mutate(rng.choice(drawn), rng))
+        return found or self.new_or_any(rng)
 
     def advantages(self, rewards: Sequence[float]) -> Tensor:
         """``(B,)``, by the baseline, which learns."""
@@ -211,8 +237,14 @@ class RNNController(Sampler):
         return values - average
 
     def tell(self, batch: Sequence[Choices], rewards: Sequence[float]) -> dict[str, float]:
-        if not batch:
-            return {}
+        self.told += zip(map(tuple, batch), map(float, rewards), strict=True)
+        facts = {}
+        while len(self.told) >= self.batch:
+            facts = self._update(*zip(*self.told[: self.batch], strict=True))
+            del self.told[: self.batch]
+        return facts
+
+    def _update(self, batch: Sequence[Choices], rewards: Sequence[float]) -> dict[str, float]:
         choices = torch.tensor(batch)
         advantages = self.advantages(rewards).to(self.network.start)
         masks = self.network.masks_of(choices)
@@ -233,12 +265,31 @@ class RNNController(Sampler):
 
     def state_dict(self) -> dict:
         return {
+            **super().state_dict(),
+            'told': [[list(choices), reward] for choices, reward in self.told],
+            'repeats': self.repeats,
             'network': self.network.state_dict(),
             'optimizer': self.optimizer.state_dict(),
             'average': self.average,
         }
 
     def load_state_dict(self, state: dict) -> None:
+        super().load_state_dict(state)
+        self.told = [(tuple(choices), reward) for choices, reward in state['told']]
+        self.repeats = state['repeats']
         self.network.load_state_dict(state['network'])
         self.optimizer.load_state_dict(state['optimizer'])
         self.average = state['average']
+
+
+@SAMPLERS.register_module()
+def NASNetController(space: DecisionSpace, **changes) -> RNNController:
+    """The controller as NASNet has it (arXiv 1707.07012, App. A), for thousands of trials."""
+    return RNNController(space, **{**dict(lr=3.5e-4, baseline='ema', decay=0.95, entropy_weight=1e-5), **changes})
+
+
+@SAMPLERS.register_module()
+def ENASController(space: DecisionSpace, **changes) -> RNNController:
+    """The controller as ENAS has it (arXiv 1802.03268, Sec. 3.2): REINFORCE, a temperature and bounded logits."""
+    settings = dict(algorithm='reinforce', lr=3.5e-4, baseline='ema', entropy_weight=0.1, temperature=5.0, tanh=2.5)
+    return RNNController(space, **{**settings, **changes})

@@ -12,7 +12,7 @@ from mmlight.registry import SAMPLERS
 
 @SAMPLERS.register_module()
 class RegularizedEvolution(Sampler):
-    """Tournament selection, one mutated decision a child, the oldest dies.
+    """Tournament selection, one mutated decision a child, the oldest dies. Children are networks that were not before.
 
     Args:
         space: The space.
@@ -31,24 +31,33 @@ class RegularizedEvolution(Sampler):
         self.population = population
         self.tournament = tournament
         self.members: deque[tuple[Choices, float]] = deque(maxlen=population)
+        self.asked = 0
 
     def ask(self, count: int, seed: int) -> list[Choices]:
         rng = random.Random(seed)
-        batch: list[Choices] = []
-        for _ in range(count):
-            if len(self.members) + len(batch) < self.population or not self.members:
-                batch.append(self.space.sample(rng))
-                continue
+        return [self._next(rng) for _ in range(count)]
+
+    def _next(self, rng: random.Random) -> Choices:
+        self.asked += 1
+        if self.members and max(self.asked - 1, len(self.members)) >= self.population:
             rivals = rng.sample(list(self.members), min(self.tournament, len(self.members)))
-            batch.append(self.space.mutate(max(rivals, key=lambda member: member[1])[0], rng))
-        return batch
+            parent = max(rivals, key=lambda member: member[1])[0]
+            if found := self.new(lambda: self.space.mutate(parent, rng)):
+                return found
+        return self.new_or_any(rng)
 
     def tell(self, batch: Sequence[Choices], rewards: Sequence[float]) -> dict[str, float]:
         self.members.extend(zip(map(tuple, batch), map(float, rewards), strict=True))
         return {}
 
     def state_dict(self) -> dict:
-        return {'members': [[list(choices), reward] for choices, reward in self.members]}
+        return {
+            **super().state_dict(),
+            'asked': self.asked,
+            'members': [[list(choices), reward] for choices, reward in self.members],
+        }
 
     def load_state_dict(self, state: dict) -> None:
+        super().load_state_dict(state)
+        self.asked = state['asked']
         self.members = deque(((tuple(choices), reward) for choices, reward in state['members']), maxlen=self.population)

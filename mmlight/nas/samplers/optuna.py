@@ -47,14 +47,14 @@ class OptunaSampler(Sampler):
             raise InputError(f"OptunaSampler: directions must be 'maximize' or 'minimize', got {directions!r}")
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.study = self._study()
-        self.pending: list = []
+        self.pending: dict[Choices, list[int]] = {}
 
     def _study(self):
         return self.optuna.create_study(directions=self.directions, sampler=self.make(**self.options))
 
     def ask(self, count: int, seed: int) -> list[Choices]:
         self.study.sampler = self.make(**{**self.options, 'seed': seed % 2**32})
-        self.pending = []
+        batch = []
         for _ in range(count):
             trial, choices = self.study.ask(), []
             for step, decision in enumerate(self.space.decisions):
@@ -63,23 +63,28 @@ class OptunaSampler(Sampler):
                 while not legal[proposed]:
                     proposed = (proposed + 1) % decision.size
                 choices.append(proposed)
-            self.pending.append((tuple(choices), trial))
-        return [choices for choices, _ in self.pending]
+            batch.append(tuple(choices))
+            self.pending.setdefault(batch[-1], []).append(trial.number)
+        return batch
 
     def tell(self, batch: Sequence[Choices], rewards: Sequence[float | Sequence[float]]) -> dict[str, float]:
-        told: dict[Choices, float | Sequence[float]] = dict(zip(map(tuple, batch), rewards, strict=True))
-        for choices, trial in self.pending:
-            values = told.get(choices)
-            # what was dropped has no value, an illegal network one reward whatever the number of directions
-            fits = values is not None and (len(self.directions) == 1) != isinstance(values, Sequence)
-            self.study.tell(trial, values if fits else None, None if fits else self.optuna.trial.TrialState.FAIL)
-        self.pending = []
+        for choices, values in zip(map(tuple, batch), rewards, strict=True):
+            # an illegal or failed network has one reward whatever the number of directions
+            fits = (len(self.directions) == 1) != isinstance(values, Sequence)
+            number = self.pending[choices].pop(0)
+            if not self.pending[choices]:
+                del self.pending[choices]
+            self.study.tell(number, values if fits else None, None if fits else self.optuna.trial.TrialState.FAIL)
         return {}
 
     def state_dict(self) -> dict:
         trials = self.study.get_trials(deepcopy=False)
         return {
-            'trials': [[[t.params[str(i)] for i in range(len(t.params))], t.values, t.system_attrs] for t in trials],
+            'trials': [
+                [[t.params[str(i)] for i in range(len(t.params))], t.values, t.system_attrs, t.state.name]
+                for t in trials
+            ],
+            'pending': [[list(choices), numbers] for choices, numbers in self.pending.items()],
             # the genetic samplers keep their parents there; Optuna has no public way to it
             'study': self.study._storage.get_study_system_attrs(self.study._study_id),
         }
@@ -90,12 +95,12 @@ class OptunaSampler(Sampler):
             f'{step}': self.optuna.distributions.CategoricalDistribution(list(range(decision.size)))
             for step, decision in enumerate(self.space.decisions)
         }
-        states = self.optuna.trial.TrialState
-        for params, values, attributes in state['trials']:
+        self.pending = {tuple(choices): list(numbers) for choices, numbers in state['pending']}
+        for params, values, attributes, name in state['trials']:
             named = {f'{step}': value for step, value in enumerate(params)}
             self.study.add_trial(
                 self.optuna.trial.create_trial(
-                    state=states.FAIL if values is None else states.COMPLETE,
+                    state=self.optuna.trial.TrialState[name],
                     params=named,
                     distributions=distributions,
                     values=values,
