@@ -1,6 +1,7 @@
 """Command line arguments whose errors are one line, for ``mmlight`` and the scripts in ``tools/``."""
 
 import argparse
+from typing import Any, NoReturn
 
 from mmlight.errors import InputError
 
@@ -8,14 +9,16 @@ from mmlight.errors import InputError
 class Parser(argparse.ArgumentParser):
     """Wrong arguments are bad input like any other: one line."""
 
-    def error(self, message: str) -> None:
+    def error(self, message: str) -> NoReturn:
         raise InputError(f'{message} (see {self.prog} --help)')
 
 
 class Options(argparse.Action):
     """``KEY=VALUE ...`` -> dict, read as mmengine does."""
 
-    def __call__(self, parser, namespace, values, option_string=None) -> None:
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option_string: Any = None
+    ) -> None:
         from mmengine.config import DictAction
 
         for pair in values:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from io import BytesIO
-from types import ModuleType
+from typing import Any
 
 from mmlight.errors import InputError
 
@@ -76,7 +76,7 @@ def read(path: str, backend_args: dict | None = None) -> bytes:
     return data
 
 
-def register_backend(module: ModuleType) -> None:
+def register_backend(module: Any) -> None:
     """Add to mmengine's storage backends the one that the shipped configs read images with.
 
     ``dict(type='LoadImageFromFile', backend_args=dict(backend='checked'))`` is the transform that every tool of

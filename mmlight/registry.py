@@ -41,6 +41,9 @@ SPACES = _own('space', 'mmlight.nas.spaces')
 SAMPLERS = _own('sampler', 'mmlight.nas.samplers')
 OBJECTIVES = _own('objective', 'mmlight.nas.objectives', 'mmlight.nas.supernet')
 
+Mixin: Any = object
+"""Base of mix-ins for classes of OpenMMLab: these have no types, so what a mix-in calls on them has none either."""
+
 
 def registered(registry: root.Registry, name: object, where: str) -> Any:
     """What a registry holds under a name.

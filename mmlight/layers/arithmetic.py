@@ -72,7 +72,7 @@ def decode(record: Tensor) -> dict[str, Any]:
     return found
 
 
-def arithmetic_of(module: nn.Module) -> dict[str, Any]:
+def arithmetic_of(module: Any) -> dict[str, Any]:
     """What ``module`` declared by :func:`declare_arithmetic`, with the epsilon of its norms where they share one."""
     eps = {norm.eps for norm in module.modules() if isinstance(norm, _BatchNorm)}
     return dict(module.declared_arithmetic) | ({'eps': eps.pop()} if len(eps) == 1 else {})
@@ -98,7 +98,7 @@ def _compare(module: nn.Module, own: Mapping[str, Any], theirs: Mapping[str, Any
         )
 
 
-def declare_arithmetic(module: nn.Module, unrecorded: Mapping[str, Any] | None = None, **declared: Any) -> None:
+def declare_arithmetic(module: Any, unrecorded: Mapping[str, Any] | None = None, **declared: Any) -> None:
     """Write an arithmetic into the state dicts of ``module`` and refuse weights that say another.
 
     Args:
@@ -112,11 +112,11 @@ def declare_arithmetic(module: nn.Module, unrecorded: Mapping[str, Any] | None =
     module._register_load_state_dict_pre_hook(_load, with_module=True)
 
 
-def _save(module: nn.Module, state_dict: dict, prefix: str, *_) -> None:
+def _save(module: nn.Module, state_dict: dict, prefix: str, *_: Any) -> None:
     state_dict[prefix + KEY] = encode(arithmetic_of(module))
 
 
-def _load(module: nn.Module, state_dict: dict, prefix: str, *_) -> None:
+def _load(module: Any, state_dict: dict, prefix: str, *_: Any) -> None:
     record = state_dict.pop(prefix + KEY, None)
     if record is not None:
         check_arithmetic(module, decode(record))
@@ -154,7 +154,7 @@ def check_records(model: nn.Module, weights: dict[str, Tensor]) -> dict[str, Ten
         if module is not None and not hasattr(module, 'declared_arithmetic'):
             _compare(module, _undeclared(module), decode(left.pop(name)))
     if hasattr(weights, '_metadata'):
-        left._metadata = weights._metadata
+        left._metadata = weights._metadata  # type: ignore[attr-defined]
     return left
 
 

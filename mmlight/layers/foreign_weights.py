@@ -5,6 +5,7 @@ The key maps stand in ``weight_layouts.py``. The dialects are explained in ``shu
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from mmengine.model import BaseModel, BaseModule
@@ -189,7 +190,7 @@ checkpoint.BEFORE_LOADING.append(check_layout)  # of mmengine, which loads `init
 
 
 def _checked(
-    module: nn.Module, found: dict[str, Tensor], alone: bool, network: str, dialect: dict[str, str]
+    module: Any, found: dict[str, Tensor], alone: bool, network: str, dialect: dict[str, str]
 ) -> dict[str, Tensor]:
     """What ``module`` can load of ``found``.
 

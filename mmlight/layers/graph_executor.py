@@ -1,6 +1,7 @@
 """The one executor of feature graphs."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -59,8 +60,8 @@ class GraphExecutor(nn.Module):
         self.graph = graph
         self.outputs = graph.outputs if outputs is None else tuple(outputs)
         needed = graph.needed(self.outputs)
-        self.nodes = nn.ModuleList(
-            GraphNode(node, [edge(source, i) for source in node.inputs], merge(i), block(i)) if i in needed else None
+        self.nodes: Any = nn.ModuleList(
+            GraphNode(node, [edge(source, i) for source in node.inputs], merge(i), block(i)) if i in needed else None  # type: ignore[misc]
             for i, node in enumerate(graph.nodes, len(graph.inputs))
         )
 
@@ -70,7 +71,7 @@ class GraphExecutor(nn.Module):
         if len(inputs) != len(self.graph.inputs):
             raise InputError(f'feature graph: needs {len(self.graph.inputs)} features, got {len(inputs)}')
         sizes = level_sizes(self.graph.inputs, inputs, self.graph.output_levels[-1])
-        features = list(inputs)
+        features: list[Any] = list(inputs)
         for node in self.nodes:
             features.append(None if node is None else node(features, sizes[node.level]))
         return tuple(features[index] for index in self.outputs)
@@ -80,7 +81,7 @@ def level_sizes(levels: Sequence[int], features: Sequence[Tensor | None], high: 
     """``(H, W)`` of every level from the lowest to ``high``: of the features where there is one, else half of the level
     below, rounded up."""
     given = zip(levels, features, strict=True)
-    sizes = {level: tuple(feature.shape[-2:]) for level, feature in given if feature is not None}
+    sizes = {level: (*feature.shape[-2:],) for level, feature in given if feature is not None}
     for level in range(min(levels) + 1, high + 1):
         if level not in sizes:
             height, width = sizes[level - 1]

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.modules.utils import _pair
 
 from mmlight.registry import MODELS
 
@@ -31,7 +32,7 @@ def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
     return total // 2, total - total // 2
 
 
-def max_pool_same(x: Tensor, kernel: tuple[int, int], stride: tuple[int, int]) -> Tensor:
+def max_pool_same(x: Tensor, kernel: tuple[int, ...], stride: tuple[int, ...]) -> Tensor:
     """Max pooling with SAME padding; padded cells never win.
 
     Args:
@@ -70,7 +71,7 @@ class MaxPool2dSame(nn.MaxPool2d):
     """``nn.MaxPool2d`` with SAME padding; at even sizes a window of 3 and stride 2 pads behind only."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return max_pool_same(x, (self.kernel_size,) * 2, (self.stride,) * 2)
+        return max_pool_same(x, _pair(self.kernel_size), _pair(self.stride))
 
 
 class Resize(nn.Module):

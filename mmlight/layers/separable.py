@@ -1,5 +1,7 @@
 """Separable convolution as EfficientDet has it: nothing between depthwise and pointwise."""
 
+from typing import Any
+
 from torch import Tensor, nn
 
 
@@ -15,7 +17,7 @@ class SeparableConv(nn.Module):
     def __init__(self, in_channels: int, out_channels: int, bias: bool = True):
         super().__init__()
         self.dw = nn.Conv2d(in_channels, in_channels, 3, padding=1, groups=in_channels, bias=False)
-        self.pw = nn.Conv2d(in_channels, out_channels, 1, bias=bias)
+        self.pw: Any = nn.Conv2d(in_channels, out_channels, 1, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """``(N, in_channels, H, W)`` to ``(N, out_channels, H, W)``."""

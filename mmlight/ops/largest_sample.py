@@ -70,10 +70,10 @@ def _forward(maps: Tensor, points_y: Tensor, points_x: Tensor) -> tuple[Tensor, 
     largest, winner = [], []
     for group in _groups(points_y, points_x):
         lower = (y.index[group, :, None] + x.index[group, None]).int()
-        offsets, weights = zip(*_corners(y, x, group), strict=True)
+        offsets, factors = zip(*_corners(y, x, group), strict=True)
         index = torch.stack([lower + offset for offset in offsets], -1)
-        weights = torch.stack(weights, -1)
-        samples = weighted_rows(table, index.view(-1, 4), weights.view(-1, 4)).view(-1, rows, s, columns, s, channels)
+        weights = torch.stack(factors, -1).view(-1, 4)
+        samples = weighted_rows(table, index.view(-1, 4), weights).view(-1, rows, s, columns, s, channels)
         best = samples[:, :, 0, :, 0]
         number = torch.zeros_like(best, dtype=torch.int16)
         for n in range(1, s * s):

@@ -49,7 +49,7 @@ class _MeanSample(torch.autograd.Function):
     def forward(ctx: Any, maps: Tensor, *cells: Tensor) -> Tensor:
         ctx.save_for_backward(*cells)
         ctx.shape = maps.shape
-        return _forward(maps, cells[:2], cells[2:])
+        return _forward(maps, (cells[0], cells[1]), (cells[2], cells[3]))
 
     @staticmethod
     @once_differentiable
@@ -62,7 +62,7 @@ class _MeanSample(torch.autograd.Function):
             table = grad.new_zeros(columns * height * width, channels)
             for start in range(0, len(grad), size):
                 group = [tensor[start : start + size] for tensor in cells]
-                index, weight = _products(group[:2], group[2:], row)
+                index, weight = _products((group[0], group[1]), (group[2], group[3]), row)
                 share = weight[..., None] * grad[start : start + size, :, row].transpose(1, 2).flatten(0, 1)[:, None]
                 # several times as fast as index_add_
                 table.scatter_add_(0, index.long().view(-1, 1).expand(-1, channels), share.flatten(0, 1))

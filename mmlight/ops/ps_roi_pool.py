@@ -55,11 +55,11 @@ class PSRoIPool(PositionSensitive):
         weights = (mean[..., None] * sign).transpose(0, 1)
         index = index.flatten(3).transpose(0, 1)
         rows_of_bins = features.view(-1, rows, columns, height, width).unbind(1)
-        pooled = [
+        bins = [
             weighted_rows(_sums(maps), index[p].reshape(-1, 4), weights[p].reshape(-1, 4))
             for p, maps in enumerate(rows_of_bins)
         ]
-        pooled = torch.stack(pooled).view(rows, -1, columns, channels // (rows * columns))
+        pooled = torch.stack(bins).view(rows, -1, columns, channels // (rows * columns))
         return pooled.permute(1, 3, 0, 2).to(features.dtype)
 
     def _cells(self, low: Tensor, high: Tensor, bins: int, length: int) -> tuple[Tensor, Tensor]:

@@ -4,7 +4,7 @@ Levels are counted as in the papers: level ``l`` has stride ``2 ** l``. Unless s
 for each level from ``low`` to ``high``, and so are the outputs.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from mmlight.errors import InputError
@@ -144,7 +144,8 @@ def repeat(graph: FeatureGraph, times: int) -> FeatureGraph:
             f'repeat: the outputs must have the levels of the inputs, got {graph.output_levels} and {graph.inputs}'
         )
     count = len(graph.inputs)
-    nodes, last = [], tuple(range(count))
+    nodes: list[Node] = []
+    last = tuple(range(count))
     for _ in range(times):
         shift = len(nodes)
         index = [*last, *range(count + shift, count + shift + len(graph.nodes))]
@@ -173,7 +174,7 @@ def build_graph(graph: str | Mapping | FeatureGraph, low: int, high: int, merge:
         InputError: for an unknown name and for a graph that breaks a rule.
     """
     if isinstance(graph, str):
-        builder = registered(GRAPHS, graph, 'feature graph')
+        builder: Callable[..., FeatureGraph] = registered(GRAPHS, graph, 'feature graph')
         return builder(low, high, **({} if merge is None else {'merge': merge}))
     graph = graph if isinstance(graph, FeatureGraph) else FeatureGraph.from_dict(graph)
     if merge is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mmlight.errors import InputError
 from mmlight.tables.cells import CellBlock, Cells
@@ -55,13 +55,15 @@ def draw_cells(networks: Mapping[str, Cells], path: str | os.PathLike | None = N
 def _draw_one(axes: Axes, blocks: Sequence[CellBlock]) -> None:
     from matplotlib.patches import FancyArrowPatch
 
-    xs, spots = columns(blocks), []
-    for index, x in enumerate(xs):
-        place, others = xs[:index].count(x), xs.count(x)
-        spots.append((float(x), (others - 1) / 2 - place + (0, 0.7, -0.7)[x % 3]))  # neighbours not on one line
+    xs = columns(blocks)
+    spots: list[tuple[float, float]] = []
+    for index, column in enumerate(xs):
+        place, others = xs[:index].count(column), xs.count(column)
+        y = (others - 1) / 2 - place + (0, 0.7, -0.7)[column % 3]  # neighbours not on one line
+        spots.append((float(column), y))
     outputs = Cells.outputs(tuple(blocks))
     for index, (x, y) in enumerate(spots):
-        combine = blocks[index - 2].combine if index >= 2 else None
+        combine = blocks[index - 2].combine if index >= 2 else ''
         style = dict(
             boxstyle='round', facecolor=COLOURS.get(combine, '#d9d9d9'), linewidth=2.2 * (index in outputs) or 0.8
         )
@@ -71,7 +73,9 @@ def _draw_one(axes: Axes, blocks: Sequence[CellBlock]) -> None:
         for side, (source, op) in enumerate(zip(block.inputs, block.ops, strict=True)):
             bend = (0.12, -0.12)[side]
             start, end = spots[source], spots[target]
-            arrow = dict(arrowstyle='-|>', mutation_scale=9, color='0.4', shrinkA=14, shrinkB=14, zorder=1)
+            arrow: dict[str, Any] = dict(
+                arrowstyle='-|>', mutation_scale=9, color='0.4', shrinkA=14, shrinkB=14, zorder=1
+            )
             axes.add_patch(FancyArrowPatch(start, end, connectionstyle=f'arc3,rad={bend}', **arrow))
             along = (0.75, 0.42)[side]  # apart from each other; the rest is where arc3 runs
             x, y = (a + along * (b - a) for a, b in zip(start, end, strict=True))

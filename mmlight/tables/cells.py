@@ -43,7 +43,7 @@ class CellBlock:
     ops: tuple[str, str]
     combine: str
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ('inputs', 'ops'):
             values = getattr(self, name)
             if not isinstance(values, Sequence) or isinstance(values, str) or len(values) != 2:
@@ -62,7 +62,7 @@ class Cells:
     normal: tuple[CellBlock, ...]
     reduction: tuple[CellBlock, ...]
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for kind in ('normal', 'reduction'):
             given = getattr(self, kind)
             if not isinstance(given, Sequence) or isinstance(given, str):

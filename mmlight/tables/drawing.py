@@ -14,6 +14,7 @@ from mmlight.tables.feature_graph import FeatureGraph
 from mmlight.tables.scale_permuted import ScalePermuted
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch
@@ -72,12 +73,12 @@ def draw(
     if not given:
         raise InputError('draw: no graph was given')
     stems = {title: table.stem_kind for title, table in given.items() if isinstance(table, ScalePermuted)}
-    graphs = {title: graph.graph(prune=True) if title in stems else graph for title, graph in given.items()}
+    drawn = {title: g.graph(prune=True) if isinstance(g, ScalePermuted) else g for title, g in given.items()}
     # one coordinate system for all, so that a node has the same size everywhere
-    titles = list(graphs)
-    spans = {title: max(columns(graph, compact)) for title, graph in graphs.items()}
+    titles = list(drawn)
+    spans = {title: max(columns(graph, compact)) for title, graph in drawn.items()}
     rows = [titles[start : start + per_row] for start in range(0, len(titles), per_row)]
-    heights = [max(_levels(graphs[title]) for title in row) + 1.2 for row in rows]
+    heights = [max(_levels(drawn[title]) for title in row) + 1.2 for row in rows]
     widths = [sum(spans[title] + 2.2 for title in row) for row in rows]
     figure = Figure(figsize=(max(0.75 * max(widths), 4.5), 0.75 * sum(heights) + 0.4), layout='constrained')
     axes = figure.add_subplot()
@@ -85,17 +86,17 @@ def draw(
     for row, height in zip(rows, heights, strict=True):
         x, y = 0.0, y - height
         for title in row:
-            graph = graphs[title]
+            graph = drawn[title]
             _draw_one(
                 axes, graph, columns(graph, compact), title, x + 1, y + height - _levels(graph) - 0.5, stems.get(title)
             )
             x += spans[title] + 2.2
     axes.set(xlim=(0, max(widths)), ylim=(0, sum(heights)), aspect='equal')
     axes.axis('off')
-    nodes = [node for graph in graphs.values() for node in graph.nodes]
+    nodes = [node for graph in drawn.values() for node in graph.nodes]
     merges = {node.merge for node in nodes}
     blocks = {node.block for node in nodes} | set(stems.values())
-    _legend(figure, [merge for merge in MERGES.module_dict if merge in merges], blocks, len(stems) == len(graphs))
+    _legend(figure, [merge for merge in MERGES.module_dict if merge in merges], blocks, len(stems) == len(drawn))
     if path is not None:
         figure.savefig(path, dpi=120)
     return figure
@@ -151,7 +152,7 @@ def _draw_one(
 def _shape(block: str | None, centre: tuple[float, float], style: dict) -> Patch:
     from matplotlib.patches import Circle, RegularPolygon
 
-    if block not in SHAPES:
+    if block is None or block not in SHAPES:
         return Circle(centre, RADIUS, **style)
     corners, radius, turn = {'s': (4, 0.36, pi / 4), 'D': (4, 0.38, 0.0), 'h': (6, 0.31, 0.0)}[SHAPES[block]]
     return RegularPolygon(centre, corners, radius=radius, orientation=turn, **style)
@@ -180,7 +181,7 @@ def _legend(figure: Figure, merges: list[str], blocks: set[str | None], tables: 
         return Patch(facecolor=colour, edgecolor='black', label=label)
 
     size = 8 if figure.get_figwidth() < 18 else 14
-    handles = [
+    handles: list[Artist] = [
         patch(INPUT_COLOUR, 'stem' if tables else 'input'),
         *(patch(MERGES.get(merge).colour, merge) for merge in merges),
     ]

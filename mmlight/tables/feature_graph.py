@@ -10,12 +10,17 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields
 from itertools import pairwise
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from mmlight.errors import InputError
 from mmlight.registry import MERGES, registered
 
-T = TypeVar('T')
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+    from mmlight.layers.merges import Merge
+
+T = TypeVar('T', bound='DataclassInstance')
 
 
 @dataclass(frozen=True)
@@ -38,7 +43,7 @@ class Node:
     block: str | None = 'conv'
     leftovers: tuple[int, ...] = ()
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ('inputs', 'leftovers'):
             values = as_tuple(f'feature graph: {name} of a node', getattr(self, name))
             if not all(type(value) is int for value in values):
@@ -70,7 +75,7 @@ class FeatureGraph:
     nodes: tuple[Node, ...]
     outputs: tuple[int, ...]
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ('inputs', 'nodes', 'outputs'):
             object.__setattr__(self, name, as_tuple(f'feature graph: {name}', getattr(self, name)))
         _check_inputs(self.inputs)
@@ -171,13 +176,13 @@ def as_tuple(what: str, values: Iterable) -> tuple:
     return tuple(values)
 
 
-def find_merge(where: str, kind: object, inputs: Sequence[int]) -> type:
+def find_merge(where: str, kind: object, inputs: Sequence[int]) -> type[Merge]:
     """The class of a merge.
 
     Raises:
         InputError: saying ``where``, for an unknown merge, or a number of inputs that it does not take.
     """
-    merge = registered(MERGES, kind, where)
+    merge: type[Merge] = registered(MERGES, kind, where)
     if len(inputs) < merge.least:
         raise InputError(f'{where}: merge {kind!r} needs at least {merge.least} input(s), got {list(inputs)}')
     if merge.most is not None and len(inputs) > merge.most:

@@ -6,6 +6,7 @@ kind of the block.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from mmlight.errors import InputError
@@ -48,7 +49,7 @@ class ScalePermuted:
     blocks: tuple[Block, ...]
     stem_kind: str = 'bottleneck'
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         stem = as_tuple('scale-permuted network: stem', self.stem)
         if not stem or not all(type(level) is int and level >= 0 for level in stem) or list(stem) != sorted(stem):
             raise InputError(f'scale-permuted network: stem must be ascending levels, at least one, got {list(stem)}')
@@ -87,7 +88,7 @@ class ScalePermuted:
             if not all(type(source) is int and 0 <= source < index for source in block.inputs):
                 raise InputError(f'{where}: inputs must be earlier blocks, 0 to {index - 1}, got {list(block.inputs)}')
             read |= set(block.inputs)
-            leftovers = ()
+            leftovers: tuple[int, ...] = ()
             if block.output:
                 alike = (levels[i] == block.level and kinds[i] == block.kind for i in range(index))
                 leftovers = tuple(i for i, fits in enumerate(alike) if fits and i not in read)
@@ -265,6 +266,6 @@ def sequential(table: ScalePermuted) -> ScalePermuted:
     return _one_input(table, lambda index, inputs: index - 1)
 
 
-def _one_input(table: ScalePermuted, choose) -> ScalePermuted:
+def _one_input(table: ScalePermuted, choose: Callable[[int, tuple[int, ...]], int]) -> ScalePermuted:
     blocks = enumerate(table.blocks, len(table.stem))
     return replace(table, blocks=tuple(replace(block, inputs=(choose(i, block.inputs),)) for i, block in blocks))

@@ -6,6 +6,7 @@ ShuffleNet-Series, Yolo-FastestV2, Keras, and the SNet release of arXiv 1903.117
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from mmlight.registry import WEIGHTS
 
@@ -20,6 +21,8 @@ PAPER_V2 = {'first_block': 'half', 'shuffle_mode': 'interleave'}
 AUTHORS_V2 = {'first_block': 'keep', 'shuffle_mode': 'parity'}
 PAPER_V1 = {'shuffle_mode': 'interleave'}
 AUTHORS_V1 = {'shuffle_mode': 'parity'}
+
+Names = dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,9 @@ XCEPTION_UNIT = _modules(*(f'branch.{i}' for i in range(6)))
 MOBILE_UNIT = _modules('expand_conv', 'depthwise_conv', 'linear_conv')
 
 
-def _v2(name, pattern, branch1, branch2, others, dialect, image) -> Layout:
+def _v2(
+    name: str, pattern: str, branch1: str, branch2: str, others: Names, dialect: Names, image: dict | None
+) -> Layout:
     names = [*_members(branch1, SHORT), *_members(branch2, LONG)]
     return Layout(name, 'ShuffleNetV2', _units(SHUFFLE_UNITS, pattern, names, V2_UNIT), others, dialect, image)
 
@@ -99,11 +104,19 @@ def _own(network: str, unit: Sequence[str], dialect: dict, name: str = 'mmlight'
     return Layout(name, network, units, _others(STEM, _modules(f'layers.{final}'), final, 'head.fc'), dialect, image)
 
 
-def _v1(name, pattern, names, others, dialect, image) -> Layout:
+def _v1(name: str, pattern: str, names: Sequence[str], others: Names, dialect: Names, image: dict | None) -> Layout:
     return Layout(name, 'ShuffleNetV1', _units(SHUFFLE_UNITS, pattern, names, V1_UNIT), others, dialect, image)
 
 
-def _mobile(name, pattern, first, names, others, image, **arithmetic) -> Layout:
+def _mobile(
+    name: str,
+    pattern: str,
+    first: Sequence[str],
+    names: Sequence[str],
+    others: Names,
+    image: dict | None,
+    **arithmetic: Any,
+) -> Layout:
     """The first unit has no expansion."""
     units = _units(MOBILENET_V2_UNITS, pattern, names, MOBILE_UNIT)
     plain = {there: here for there, here in units.items() if not here.startswith('layers.0.')}

@@ -1,6 +1,7 @@
 """The backbones that converted weights can be of, found by the shapes of their tensors."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from torch import Tensor
 
@@ -11,7 +12,7 @@ from mmlight.models.backbones.shufflenet_v2 import SHUFFLENET_V2, SNETS
 from mmlight.models.backbones.xception_star import STEMS
 from mmlight.registry import MODELS
 
-V2_VARIANTS = ({}, {'kernel_size': 5}, {'leading_depthwise': True})
+V2_VARIANTS: tuple[dict[str, Any], ...] = ({}, {'kernel_size': 5}, {'leading_depthwise': True})
 MOBILENET_V2_WIDTHS = (0.35, 0.5, 0.75, 1.0, 1.4)
 SHUFFLENET_V1_WIDTHS = (0.25, 0.5, 1.0, 1.5, 2.0)
 CANDIDATES = {  # family -> config entries of the networks that its weights can be of

@@ -192,7 +192,7 @@ def read(file: Path) -> dict[str, Tensor]:
 def _convert(entry: Published, original: Path, target: Path) -> None:
     try:
         state = read(original)
-        weights = CONVERTERS[entry.converter](state, **entry.arguments)
+        weights = CONVERTERS[str(entry.converter)](state, **entry.arguments)
     except InputError as error:
         if not entry.sha256:  # it may be a page of the network's, not the file: the next try fetches it again
             original.unlink()

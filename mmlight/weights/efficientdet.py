@@ -33,12 +33,16 @@ NORM = ('weight', 'bias', 'running_mean', 'running_var', 'num_batches_tracked')
 
 # Convolutions and norms of an MBConv block in the order of the forward pass; the first two, the expansion, are absent
 # in stage 1, the squeeze-and-excitation in the Lite models.
-BLOCK = ('expand_conv.conv', 'expand_conv.bn', 'depthwise_conv.conv', 'depthwise_conv.bn')
-BLOCK += ('se.conv1.conv', 'se.conv2.conv', 'linear_conv.conv', 'linear_conv.bn')
+BLOCK = (
+    *('expand_conv.conv', 'expand_conv.bn', 'depthwise_conv.conv', 'depthwise_conv.bn'),
+    *('se.conv1.conv', 'se.conv2.conv', 'linear_conv.conv', 'linear_conv.bn'),
+)
 EFFDET_BLOCK = ('conv_pw', 'bn1', 'conv_dw', 'bn2', 'se.conv_reduce', 'se.conv_expand', 'conv_pwl', 'bn3')
 EFFDET_FIRST_BLOCK = (None, None, 'conv_dw', 'bn1', 'se.conv_reduce', 'se.conv_expand', 'conv_pw', 'bn2')
-YAED_BLOCK = ('_expand_conv.conv', '_bn0', '_depthwise_conv.conv', '_bn1', '_se_reduce.conv', '_se_expand.conv')
-YAED_BLOCK += ('_project_conv.conv', '_bn2')
+YAED_BLOCK = (
+    *('_expand_conv.conv', '_bn0', '_depthwise_conv.conv', '_bn1', '_se_reduce.conv', '_se_expand.conv'),
+    *('_project_conv.conv', '_bn2'),
+)
 
 Names = Iterator[tuple[str, str]]
 
@@ -214,7 +218,7 @@ def _model(layout: str, weights: Mapping[str, Tensor], model: str | None) -> tup
 
 def reorder_boxes(rows: Tensor) -> Tensor:
     """Rows of the box prediction, four an anchor, from (y, x, height, width) to (x, y, width, height)."""
-    return rows.unflatten(0, (-1, 4))[:, [1, 0, 3, 2]].flatten(0, 1)
+    return rows.view(-1, 4, *rows.shape[1:])[:, [1, 0, 3, 2]].flatten(0, 1)
 
 
 def select_classes(rows: Tensor, num_classes: int) -> Tensor:
@@ -231,7 +235,7 @@ def select_classes(rows: Tensor, num_classes: int) -> Tensor:
             f'the file has {classes:g} classes, the model has {num_classes}; it must have {num_classes}, '
             'or 90 (COCO) for 80'
         )
-    return rows.unflatten(0, (ANCHORS, 90))[:, [number - 1 for number in COCO_IDS]].flatten(0, 1)
+    return rows.view(ANCHORS, 90, *rows.shape[1:])[:, [number - 1 for number in COCO_IDS]].flatten(0, 1)
 
 
 def convert(

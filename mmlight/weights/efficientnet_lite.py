@@ -18,6 +18,7 @@ def _modules(layout: str, arch: str) -> Iterator[tuple[str, str]]:
     """Every module with weights: its name there, and here."""
     yield from zip(STEMS[layout], ('layers.0.conv', 'layers.0.bn'), strict=True)
     numbers, flat = dict.fromkeys(LAYERS, 0), 0
+    names: tuple[str | None, ...]
     for index, (layer, stage) in enumerate(zip(LAYERS, stages(arch), strict=True)):
         for repeat in range(stage.repeats):
             if layout == 'timm':

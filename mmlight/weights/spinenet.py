@@ -55,7 +55,7 @@ def _convs(network: SpineNet) -> Iterator[tuple[str, str, str]]:
     def same(own: str, other: str) -> tuple[str, str, str]:
         return own, f'{other}.conv', f'{other}.bn'
 
-    def group(own: str, other: str, blocks: torch.nn.Sequential) -> Iterator[tuple[str, str, str]]:
+    def group(own: str, other: str, blocks: Any) -> Iterator[tuple[str, str, str]]:
         for repeat, block in enumerate(blocks):
             if not isinstance(block.shortcut, torch.nn.Identity):
                 source = f'{other}.{repeat}.downsample'

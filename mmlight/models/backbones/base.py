@@ -33,7 +33,7 @@ class Backbone(BaseModule):
         out_indices: Sequence[int],
         frozen_stages: int = -1,
         norm_eval: bool = False,
-        init_cfg: dict | list[dict] | None = None,
+        init_cfg: dict | Sequence[dict] | None = None,
     ):
         super().__init__(init_cfg)
         if not isinstance(out_indices, Sequence) or any(type(index) is not int for index in out_indices):

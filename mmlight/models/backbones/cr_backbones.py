@@ -1,13 +1,14 @@
 """ResNet, ResNeXt and MobileNetV2 with any number of blocks a stage and a dilation for each block (CR-NAS)."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from mmdet.models.backbones import MobileNetV2, ResNet, ResNeXt
 from torch import nn
 
 from mmlight import checks
 from mmlight.errors import InputError
-from mmlight.registry import MODELS
+from mmlight.registry import MODELS, Mixin
 from mmlight.tables.allocations import MOBILENET_V2_BASELINE
 
 
@@ -40,11 +41,13 @@ def dilate(conv: nn.Conv2d, dilation: int) -> None:
     conv.dilation = conv.padding = (dilation, dilation)
 
 
-class _ReallocatedResNet:
+class _ReallocatedResNet(Mixin):
     """What ResNet and ResNeXt share: the tables, and the dilated 3x3 convolutions.
 
     In a basic block the second convolution is dilated, in a bottleneck the only 3x3 one (arXiv 1912.11234, Sec. 3.2).
     """
+
+    arch_settings: dict[int, tuple[type, Sequence[int]]]
 
     def __init__(
         self,
@@ -67,7 +70,7 @@ class _ReallocatedResNet:
             if dilation != 1:
                 dilate(block.conv2, dilation)
 
-    def blocks(self) -> list[nn.Module]:
+    def blocks(self) -> list[Any]:
         """All blocks, from shallow to deep."""
         return [block for name in self.res_layers for block in getattr(self, name)]
 
@@ -131,6 +134,6 @@ class CRMobileNetV2(MobileNetV2):
             if dilation != 1:
                 dilate(block.depthwise_conv.conv, dilation)
 
-    def blocks(self) -> list[nn.Module]:
+    def blocks(self) -> list[Any]:
         """The blocks of the five groups, from shallow to deep."""
         return [block for number in range(2, 7) for block in getattr(self, f'layer{number}')]

@@ -9,6 +9,7 @@ import random
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from itertools import islice
+from typing import Any
 
 from mmdet.models.backbones import MobileNetV2, ResNet, ResNeXt
 from mmengine.model import ModuleDict, Sequential
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 from mmlight import checks
 from mmlight.errors import InputError
 from mmlight.models.backbones.cr_backbones import CRMobileNetV2, CRResNet, CRResNeXt, dilate
-from mmlight.registry import MODELS
+from mmlight.registry import MODELS, Mixin
 from mmlight.tables.allocations import (
     BASELINES,
     DILATIONS,
@@ -70,7 +71,7 @@ class Prefix(Sequential):
         return name if int(name.partition('.')[0]) < self.choice else None
 
 
-class Supernet:
+class Supernet(Mixin):
     """What all supernets share: the choices of each position, the path that runs, sampling, and cutting a path out.
 
     Attributes:
@@ -172,6 +173,8 @@ class _StageSupernet(Supernet):
 class _StageSuperResNet(_StageSupernet):
     """What the stage supernets of ResNet and ResNeXt share."""
 
+    arch_settings: dict[int, Any]
+
     def __init__(
         self,
         depth: int,
@@ -200,7 +203,7 @@ class _StageSuperResNet(_StageSupernet):
                          for count in num_blocks})  # fmt: skip
 
     @property
-    def stage_names(self) -> list[str]:
+    def stage_names(self) -> Sequence[str]:  # type: ignore[override]  # only read
         return self.res_layers
 
 
@@ -246,6 +249,7 @@ class CRStageSuperMobileNetV2(_StageSupernet, MobileNetV2):
     """
 
     standalone = 'mmlight.CRMobileNetV2'
+    in_channels: int
 
     def __init__(
         self,
@@ -322,7 +326,7 @@ class _OpSuperResNet(_OpSupernet):
         self.settings['stage_blocks'] = tuple(self.stage_blocks)
         self._install(ops, share_kernel)
 
-    def separate(self, block: nn.Module) -> tuple[str, ...]:
+    def separate(self, block: Any) -> tuple[str, ...]:
         return (block.norm2_name,) if self.share_kernel else ('conv2', block.norm2_name)
 
 

@@ -213,7 +213,8 @@ class DFANet(Backbone):
 
     def _cascade(self, image: Tensor) -> tuple[Tensor, ...]:
         x, skips = self.conv1(image), (None, None)
-        lows, highs = [], []
+        lows: list[Tensor] = []
+        highs: list[Tensor] = []
         for branch in self.branches:
             if lows:
                 x = torch.cat([lows[-1], F.interpolate(highs[-1], lows[-1].shape[-2:], mode='bilinear')], 1)

@@ -53,7 +53,9 @@ class EfficientNetLite(Backbone):
         super().__init__(out_indices, init_cfg=init_cfg, **kwargs)
         checks.one_of(LITE, 'EfficientNetLite', arch=arch)
         checks.rate('EfficientNetLite', drop_path_rate=drop_path_rate)
-        layers = dict(conv_cfg=conv_cfg_of('EfficientNetLite', padding), norm_cfg=norm_cfg, act_cfg=act_cfg)
+        layers: dict[str, Any] = dict(
+            conv_cfg=conv_cfg_of('EfficientNetLite', padding), norm_cfg=norm_cfg, act_cfg=act_cfg
+        )
         groups: list[list[nn.Module]] = []
         channels, strides = [STEM_CHANNELS], [2]
         width, table = STEM_CHANNELS, stages(arch)

@@ -24,6 +24,7 @@ STAGES = (  # (expansion, channels, units, stride); arXiv 1801.04381, Table 2
     (6, 160, 3, 2),
     (6, 320, 1, 1),
 )
+STRIDES = tuple(stride for *_, stride in STAGES)
 C4 = 4
 """The last stage of stride 16."""
 
@@ -56,7 +57,7 @@ class MobileNetV2(StagedBackbone):
         widen_factor: float = 1.0,
         expanded_c4: bool = False,
         out_indices: Sequence[int] = (1, 2, 4, 6),
-        strides: Sequence[int] = tuple(stride for *_, stride in STAGES),
+        strides: Sequence[int] = STRIDES,
         dilations: Sequence[int] = (1,) * len(STAGES),
         padding: str = 'symmetric',
         norm_cfg: dict = dict(type='BN'),

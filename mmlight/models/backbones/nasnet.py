@@ -1,6 +1,7 @@
 """Networks of searched convolutional cells (NASNet, arXiv 1707.07012)."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from mmcv.cnn import ConvModule
@@ -27,8 +28,11 @@ def operation(name: str, channels: int, stride: int, norm_cfg: dict) -> nn.Modul
     def separable(kernel: int) -> nn.Module:  # twice, as in the paper
         layers = []
         for own_stride in (stride, 1):
-            depthwise = dict(groups=channels, bias=False, padding=kernel // 2)
-            layers += [nn.ReLU(), nn.Conv2d(channels, channels, kernel, own_stride, **depthwise)]
+            padding = kernel // 2
+            layers += [
+                nn.ReLU(),
+                nn.Conv2d(channels, channels, kernel, own_stride, padding, groups=channels, bias=False),
+            ]
             layers += [ConvModule(channels, channels, 1, norm_cfg=norm_cfg, act_cfg=None)]
         return nn.Sequential(*layers)
 
@@ -104,7 +108,7 @@ class Cell(nn.Module):
         self.out_channels = channels * len(self.outputs)
 
     def forward(self, previous: Tensor, skip: Tensor) -> Tensor:
-        states = [self.previous and self.previous(previous), self.skip and self.skip(skip)]
+        states: list[Any] = [self.previous and self.previous(previous), self.skip and self.skip(skip)]
         for block in self.blocks:
             states.append(block(states))
         return torch.cat([states[index] for index in self.outputs], 1)
@@ -171,7 +175,7 @@ class NASNet(Backbone):
         previous = skip = self.stem(image)
         maps = []
         for stage in self.cells:
-            for cell in stage:
+            for cell in stage.children():
                 previous, skip = cell(previous, skip), previous
             maps.append(previous)
         return tuple(maps[index] for index in self.out_indices)

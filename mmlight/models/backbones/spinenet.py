@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch.nn.functional as F
 from mmcv.cnn import ConvModule, build_activation_layer
@@ -185,7 +186,7 @@ class SpineResample(nn.Module):
         return self.expand(x)
 
 
-def resolve(arch: str, blocks: Sequence | None, stem: Sequence[int] | None, **scaling: float | None) -> SpineNetArch:
+def resolve(arch: str, blocks: Any, stem: Any, **scaling: Any) -> SpineNetArch:
     """The network of that name, with another table and other scaling factors where they are given.
 
     Raises:
@@ -296,7 +297,7 @@ class SpineNet(Backbone):
 
         self.graph = graph
         layers = Layers(norm_cfg, act_cfg, padding)
-        kinds = [own.table.stem_kind] * len(graph.inputs) + [node.block for node in graph.nodes]
+        kinds = [own.table.stem_kind] * len(graph.inputs) + [str(node.block) for node in graph.nodes]
         base = [widths[level] for level in graph.levels]
         channels = [width * EXPANSION[kind] for width, kind in zip(base, kinds, strict=True)]
 

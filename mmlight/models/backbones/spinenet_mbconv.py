@@ -1,7 +1,7 @@
 """Mobile SpineNets: scale-permuted networks of inverted residual blocks (arXiv 1912.05027, App. A)."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch.nn.functional as F
 from mmcv.cnn import ConvModule, build_activation_layer
@@ -101,7 +101,9 @@ class SpineNetMBConv(Backbone):
         self.graph = graph
         scale, endpoint = ARCHITECTURES[arch].filter_scale, ARCHITECTURES[arch].endpoint_channels
         widths = {level: int(base * scale) for level, base in BASE_CHANNELS.items()}
-        layers = dict(conv_cfg=conv_cfg_of('SpineNetMBConv', padding), norm_cfg=norm_cfg, act_cfg=act_cfg)
+        layers: dict[str, Any] = dict(
+            conv_cfg=conv_cfg_of('SpineNetMBConv', padding), norm_cfg=norm_cfg, act_cfg=act_cfg
+        )
 
         def mbconv(in_channels: int, out_channels: int, stride: int = 1, drop_path: float = 0.0) -> MBConv:
             squeezed = max(1, int(in_channels * SE_RATIO))
@@ -127,7 +129,7 @@ class SpineNetMBConv(Backbone):
         self.out_channels = (endpoint,) * len(graph.outputs)
         self.out_strides = tuple(2**level for level in graph.output_levels)
 
-    def stages(self) -> Sequence[nn.Module]:
+    def stages(self) -> list[nn.Module]:
         return [nn.ModuleList([self.stem, self.stem_blocks]), self.blocks, self.endpoints]
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:

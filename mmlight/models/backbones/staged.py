@@ -1,6 +1,7 @@
 """The executor of ShuffleNetV1, V2, SNet, Xception* and MobileNetV2: a stem, stages of units, a last convolution."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from mmcv.cnn import ConvModule
 from torch import Tensor, nn
@@ -78,7 +79,7 @@ class StagedBackbone(Backbone):
 
         self.conv1 = ConvModule(3, stem, 3, 2, 1, conv_cfg=stem_conv_cfg, norm_cfg=norm_cfg, act_cfg=act_cfg)
         self.maxpool = nn.MaxPool2d(3, 2, 1) if pool else nn.Identity()
-        self.layers = nn.ModuleList()
+        self.layers: Any = nn.ModuleList()
         inputs, deepest = stem, self.out_indices[-1]
         for stage, (width, units) in enumerate(stages[: deepest + 1]):
             layer = nn.Sequential()

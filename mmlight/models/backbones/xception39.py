@@ -1,6 +1,7 @@
 """Xception39, the light backbone of BiSeNet (arXiv 1808.00897)."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from mmcv.cnn import ConvModule
 from torch import Tensor, nn
@@ -38,7 +39,7 @@ class Xception39(Backbone):
         norm_cfg: dict = dict(type='BN'),
         frozen_stages: int = -1,
         norm_eval: bool = False,
-        init_cfg: dict | list[dict] | None = (
+        init_cfg: dict | Sequence[dict] | None = (
             dict(type='Kaiming', layer='Conv2d'),
             dict(type='Normal', std=0.01, layer='Linear'),
         ),
@@ -51,8 +52,9 @@ class Xception39(Backbone):
         self.layers = nn.ModuleList()
         channels = [STEM]
         for mid_channels, blocks in STAGES:
-            self.layers.append(xception_stage(channels[-1], mid_channels, blocks, True, norm_cfg))
-            channels.append(self.layers[-1][-1].out_channels)
+            stage: Any = xception_stage(channels[-1], mid_channels, blocks, True, norm_cfg)
+            self.layers.append(stage)
+            channels.append(stage[-1].out_channels)
         self.check_stages(channels[1:], [8 << i for i in range(len(STAGES))])
         self.layers = self.layers[: self.out_indices[-1] + 1]  # what lies behind is not trained
         self.fc = nn.Linear(channels[-1], num_classes) if num_classes else None

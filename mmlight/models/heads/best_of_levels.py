@@ -8,8 +8,10 @@ from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
 from torch import Tensor
 
+from mmlight.registry import Mixin
 
-class BestOfLevels:
+
+class BestOfLevels(Mixin):
     """For mmdet's anchor heads with sigmoid scores: the same detections, without a sigmoid and a sort of all scores.
 
     mmdet takes the sigmoid of every class of every anchor, and sorts all that are above ``score_thr``: in a young

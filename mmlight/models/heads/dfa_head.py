@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from functools import reduce
 from operator import add
+from typing import Any
 
 import torch.nn.functional as F
 from mmcv.cnn import ConvModule
@@ -59,7 +60,7 @@ class DFAHead(BaseDecodeHead):
         )
         reduced = [ConvModule(width, channels, 1, norm_cfg=norm_cfg) for width in in_channels]
         self.low, self.high = nn.ModuleList(reduced[:num_low]), nn.ModuleList(reduced[num_low:])
-        self.fuse = ConvModule(channels, channels, 3, padding=1, norm_cfg=norm_cfg) if num_low else None
+        self.fuse: Any = ConvModule(channels, channels, 3, padding=1, norm_cfg=norm_cfg) if num_low else None
 
     def forward(self, inputs: Sequence[Tensor]) -> Tensor:
         """The backbone's maps to logits ``(N, num_classes, h, w)`` of the finest map's size."""

@@ -1,6 +1,7 @@
 """EfficientDet's head and anchors (arXiv 1911.09070)."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from mmcv.cnn import build_activation_layer, build_norm_layer
@@ -110,7 +111,7 @@ class EfficientDetHead(BestOfLevels, AnchorHead):
         )
         return scores, deltas
 
-    def _predict(self, x: Tensor, level: int, convs: nn.ModuleList, norms: nn.ModuleList, last: nn.Module) -> Tensor:
+    def _predict(self, x: Tensor, level: int, convs: nn.ModuleList, norms: Any, last: nn.Module) -> Tensor:
         def run(x: Tensor) -> Tensor:
             for conv, norm in zip(convs, norms, strict=True):
                 x = self.act(norm[level](conv(x)))

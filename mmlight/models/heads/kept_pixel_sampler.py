@@ -1,8 +1,10 @@
 """Online hard example mining over pixels, whose loss is the mean of those that are kept."""
 
+from typing import Any
+
 import torch
 from mmseg.structures.sampler.base_pixel_sampler import BasePixelSampler
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmlight.errors import InputError
 from mmlight.registry import TASK_UTILS
@@ -26,7 +28,7 @@ class KeptPixelSampler(BasePixelSampler):
         InputError: for values out of range.
     """
 
-    def __init__(self, context: nn.Module, thresh: float = 0.7, min_kept: int = 65536):
+    def __init__(self, context: Any, thresh: float = 0.7, min_kept: int = 65536):
         super().__init__()
         if not 0 < thresh <= 1 or type(min_kept) is not int or min_kept < 1:
             raise InputError(

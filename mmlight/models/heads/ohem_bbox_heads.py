@@ -8,10 +8,10 @@ from torch import Tensor
 
 from mmlight import checks
 from mmlight.errors import InputError
-from mmlight.registry import MODELS
+from mmlight.registry import MODELS, Mixin
 
 
-class JointOHEM:
+class JointOHEM(Mixin):
     """Mix-in for mmdet's box heads: only the hardest RoIs of the whole batch make the losses.
 
     All RoIs go through the head. They are ranked by classification loss plus, for objects, the summed box loss, both

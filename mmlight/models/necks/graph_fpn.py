@@ -111,7 +111,7 @@ class GraphFPN(BaseModule):
         checks.int_from(0, self.name, start_level=start_level)
         check_channels(self.name, in_channels, out_channels)
         high = 7 if end_level is None and isinstance(graph, str) else end_level
-        graph = build_graph(graph, start_level, high, fusion)
+        graph = build_graph(graph, start_level, high or 0, fusion)
         if high is not None and graph.output_levels[-1] != high:
             raise InputError(f'{self.name}: end_level is {high}, but the graph ends at level {graph.output_levels[-1]}')
         check_levels(self.name, graph, in_channels, start_level)

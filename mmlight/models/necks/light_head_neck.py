@@ -32,9 +32,10 @@ class LargeSeparableConv(nn.Module):
             raise InputError(f'LargeSeparableConv: kernel_size must be odd and positive, got {kernel_size!r}')
 
         def branch(*kernels: tuple[int, int]) -> nn.Sequential:
-            first, second = (dict(kernel_size=kernel, padding=[side // 2 for side in kernel]) for kernel in kernels)
+            first, second = kernels
             return nn.Sequential(
-                nn.Conv2d(in_channels, mid_channels, **first), nn.Conv2d(mid_channels, out_channels, **second)
+                nn.Conv2d(in_channels, mid_channels, first, padding=(first[0] // 2, first[1] // 2)),
+                nn.Conv2d(mid_channels, out_channels, second, padding=(second[0] // 2, second[1] // 2)),
             )
 
         column, row = (kernel_size, 1), (1, kernel_size)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 from mmcv.cnn import ConvModule
 from mmengine.model import BaseModule
@@ -35,7 +36,7 @@ class TwoConvFusion(FeatureFusionModule):
 
 
 STRIDES = (16, 32)
-UPSAMPLES = {
+UPSAMPLES: dict[str, dict[str, Any]] = {
     'aligned': dict(mode='bilinear', align_corners=True, warning=False),
     'bilinear': dict(mode='bilinear', align_corners=False),
     'nearest': dict(mode='nearest'),
