@@ -6,6 +6,7 @@ import copy
 import logging
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import Any
 
 import torch
 from mmengine.config import Config, ConfigDict
@@ -30,9 +31,10 @@ def switch_to_deploy(model: BaseModel, shape: Sequence[int] = (256, 256)) -> Bas
         model: A detector or segmentor of mmdet or mmseg, trained; it stays as it is.
         shape: (height, width) of the random image.
     """
-    folded, reason = None, 'it would change the outputs'
+    folded: Any = None
+    reason = 'it would change the outputs'
     try:
-        folded = fold_norms(model, tuple(shape))
+        folded = fold_norms(model, (shape[0], shape[1]))
     except InputError as error:
         reason = f'it cannot be checked: {error}'
     if folded is None:

@@ -132,7 +132,7 @@ def export(
     return Exported(file, description, graph, model)
 
 
-def make_graph(model: BaseModel, dynamic: bool = False, logits: bool = False) -> nn.Module:
+def make_graph(model: BaseModel, dynamic: bool = False, logits: bool = False) -> SegmentorGraph | DetectorGraph:
     """The exported form of a detector or segmentor of mmdet or mmseg, in evaluation mode."""
     if hasattr(model, 'decode_head'):
         return SegmentorGraph(model, logits).eval()
@@ -141,7 +141,7 @@ def make_graph(model: BaseModel, dynamic: bool = False, logits: bool = False) ->
     return DetectorGraph(model, dynamic).eval()
 
 
-def write(graph: nn.Module, image: torch.Tensor, file: str | BinaryIO, opset: int, axes: Sequence[str] = ()) -> None:
+def write(graph: Any, image: torch.Tensor, file: str | BinaryIO, opset: int, axes: Sequence[str] = ()) -> None:
     """Export ``graph``, whose ``outputs`` are names; norms are folded into convolutions.
 
     Raises:
@@ -158,7 +158,7 @@ def write(graph: nn.Module, image: torch.Tensor, file: str | BinaryIO, opset: in
             torch.onnx.export(
                 graph,
                 (image,),
-                file,
+                file,  # type: ignore[arg-type]  # streams are written too
                 dynamo=False,
                 opset_version=opset,
                 input_names=['image'],
@@ -202,7 +202,7 @@ def harden(node: Any) -> bool:
 
 def describe(
     cfg: Config,
-    graph: nn.Module,
+    graph: SegmentorGraph | DetectorGraph,
     meta: dict,
     scale: tuple[int, int],
     size: tuple[int, int],
@@ -219,13 +219,15 @@ def describe(
     """
     detects = isinstance(graph, DetectorGraph)
     preprocessor = graph.model.data_preprocessor
-    mean, std = graph.normalize.mean, graph.normalize.factor
-    mean = [0.0] * 3 if mean is None else mean.flatten().tolist()
+    std = graph.normalize.factor
+    mean = [0.0] * 3 if graph.normalize.mean is None else graph.normalize.mean.flatten().tolist()
     classes = [str(name) for name in meta.get('classes') or ()]
     number = _number_of_classes(graph)
     if classes and len(classes) != number:
         raise InputError(f'config {cfg.filename}: {len(classes)} classes in its metainfo, {number} in its model')
-    nms = {'nms': dict(graph.final.nms), 'score_thr': graph.final.get('score_thr', 0.0)} if detects else {}
+    nms: dict[str, Any] = {}
+    if isinstance(graph, DetectorGraph):
+        nms |= {'nms': dict(graph.final.nms), 'score_thr': graph.final.get('score_thr', 0.0)}
     if softened:
         nms['replaces'] = 'soft_nms'
     return dict(
@@ -249,7 +251,7 @@ def describe(
     )
 
 
-def _number_of_classes(graph: nn.Module) -> int:
+def _number_of_classes(graph: SegmentorGraph | DetectorGraph) -> int:
     if isinstance(graph, SegmentorGraph):
         return graph.model.decode_head.num_classes
     return (graph.model.roi_head.bbox_head if graph.two_stage else graph.model.bbox_head).num_classes

@@ -7,7 +7,7 @@ import copy
 import io
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -48,7 +48,8 @@ class RawOutputs(nn.Module):
         shape: (height, width) of the image.
     """
 
-    outputs = ('outputs',)
+    outputs: tuple[str, ...] = ('outputs',)
+    rois: Tensor
 
     def __init__(self, model: BaseModel, shape: tuple[int, int]):
         super().__init__()
@@ -90,7 +91,7 @@ def fold_norms(network: nn.Module, shape: tuple[int, int]) -> nn.Module | None:
     run = RawOutputs(copied, shape).to(image.device) if isinstance(copied, BaseModel) else copied
     exact = torch.backends.cudnn.flags(allow_tf32=False), torch.autocast(image.device.type, enabled=False)
     with inference(copied, shape) as (forward, _), exact[0], exact[1]:
-        function = partial(run, image)
+        function: Callable[[], object] = partial(run, image)
         try:
             before = _numbers(function())
         except Exception:  # heads in a row, or of queries: the library's own way through them, or its error
@@ -110,9 +111,9 @@ def fold_norms(network: nn.Module, shape: tuple[int, int]) -> nn.Module | None:
 def _pairs(network: nn.Module, function: Callable[[], object]) -> list[tuple[nn.Conv2d, _BatchNorm]]:
     """Convolutions and norms of which either sees nothing but the other in a run."""
     # with the number of changes in place; kept, so that no other tensor gets the place of one
-    outputs: list[tuple[Tensor, int, nn.Conv2d]] = []
-    calls: Counter[nn.Module | None] = Counter()
-    taken: Counter[tuple[nn.Conv2d | None, _BatchNorm]] = Counter()
+    outputs: list[tuple[Tensor, int, Any]] = []
+    calls: Counter[Any] = Counter()
+    taken: Counter[tuple[Any, Any]] = Counter()
 
     def leave(module: nn.Module, args: tuple, output: Tensor) -> None:
         outputs.append((output, output._version, module))
@@ -141,7 +142,7 @@ def _pairs(network: nn.Module, function: Callable[[], object]) -> list[tuple[nn.
 def _fold(pairs: list[tuple[nn.Conv2d, _BatchNorm]]) -> None:
     """The norm's scale and shift go into the convolution."""
     for conv, norm in pairs:
-        statistics = norm.running_mean, norm.running_var, norm.eps
+        statistics: tuple[Any, Any, float] = norm.running_mean, norm.running_var, norm.eps
         conv.weight, conv.bias = fuse_conv_bn_weights(conv.weight, conv.bias, *statistics, norm.weight, norm.bias)
 
 
@@ -225,7 +226,7 @@ def _twin(network: BaseModel) -> BaseModel:
     return copy.deepcopy(network, shared)
 
 
-def _within(context: object, function: Callable[[], object]) -> Callable[[], object]:
+def _within(context: AbstractContextManager, function: Callable[[], object]) -> Callable[[], object]:
     def run() -> object:
         with torch.no_grad(), context:
             return function()
@@ -263,7 +264,7 @@ def _exported(network: BaseModel, shape: tuple[int, int], part: str, batch: int)
     from mmlight.deploy.export import OPSETS, make_graph, write
 
     twin = _twin(network)
-    graph: nn.Module = RawOutputs(twin, shape).eval()
+    graph: Any = RawOutputs(twin, shape).eval()
     if part == 'e2e':
         graph = make_graph(twin)
         graph.normalize = nn.Identity()  # as with the other variants

@@ -7,6 +7,7 @@ size, so that a graph holds no loops and takes batches: lists are cut by ``TopK`
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -21,10 +22,14 @@ from mmlight.errors import InputError
 class Normalize(nn.Module):
     """The arithmetic of a data preprocessor: BGR images of 0 to 255 to what the network reads."""
 
-    def __init__(self, preprocessor: nn.Module):
+    mean: Tensor | None
+    factor: Tensor
+
+    def __init__(self, preprocessor: Any):
         super().__init__()
         self.flip = getattr(preprocessor, '_channel_conversion', getattr(preprocessor, 'channel_conversion', False))
-        mean, std = (getattr(preprocessor, name, None) for name in ('mean', 'std'))
+        mean: Any = getattr(preprocessor, 'mean', None)
+        std: Any = getattr(preprocessor, 'std', None)
         given = mean is not None and bool((mean != 0).any() or (std != 1).any())
         self.register_buffer('mean', mean.clone() if given else None)
         self.register_buffer('factor', 1 / std if given else None)
@@ -146,7 +151,7 @@ class DetectorGraph(nn.Module):
         return boxes[None], scores.flatten()[None], labels.flatten()[None]
 
     def _candidates(
-        self, head: nn.Module, maps: Sequence[Tensor], border: Tensor, cfg: ConfigDict, by_level: bool = False
+        self, head: Any, maps: Sequence[Tensor], border: Tensor, cfg: ConfigDict, by_level: bool = False
     ) -> tuple[Tensor, Tensor, Tensor]:
         """The ``cfg.nms_pre`` best pairs of anchor and class of each level: boxes ``(N, M, 4)``, scores ``(N, M)``,
         and their classes, or levels, ``(N, M)``."""

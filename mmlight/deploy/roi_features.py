@@ -71,6 +71,7 @@ class OnnxRoIAlign(torch.autograd.Function):
 def exportable_extractors(network: nn.Module) -> Iterator[None]:
     """Let each of mmdet's extractors with mean ``RoIAlign`` layers inside ``network`` run :func:`extract` instead."""
     with ExitStack() as stack:
+        module: Any
         for module in network.modules():
             if type(module).__name__ == 'SingleRoIExtractor' and all(map(_is_mean, module.roi_layers)):
                 stack.enter_context(replaced(module, 'forward', partial(extract, module)))
@@ -81,7 +82,7 @@ def _is_mean(layer: nn.Module) -> bool:
     return type(layer).__name__ == 'RoIAlign' and layer.pool_mode == 'avg'
 
 
-def extract(extractor: nn.Module, maps: Sequence[Tensor], rois: Tensor) -> Tensor:
+def extract(extractor: Any, maps: Sequence[Tensor], rois: Tensor) -> Tensor:
     """What a ``SingleRoIExtractor`` computes: RoIs ``(R, 5)`` as image, x1, y1, x2, y2 -> ``(R, C, P, Q)``."""
     levels = extractor.map_roi_levels(rois, len(maps))
     found = maps[0].new_zeros(len(rois), extractor.out_channels, *extractor.roi_layers[0].output_size)

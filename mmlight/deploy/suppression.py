@@ -63,7 +63,7 @@ def suppress(
     scores: Tensor,
     groups: Tensor,
     limit: int,
-    size: int | Tensor,
+    size: Any,
     overlap: float,
     score_thr: float,
 ) -> tuple[Tensor, Tensor, Tensor]:

@@ -108,7 +108,7 @@ def verify(exported: Exported, images: Sequence[np.ndarray], session: Any = None
         other = _other_size(size, description['divisor'])
         shown += [cv2.resize(image, other[::-1]) for image in images[:2]] + random_images(other, 1)
     agreement = Agreement(detections=0 if description['task'] == 'detection' else None)
-    equal = []
+    equal: list[float] = []
     for image in shown:
         try:
             outputs = session.run(None, {'image': _batch([image])})
@@ -226,7 +226,7 @@ def _match(agreement: Agreement, theirs: tuple, ours: tuple, score_thr: float) -
     limit = len(ours[1])
     keep = ours[1] > 0
     boxes, scores, labels = (x[keep] for x in ours)
-    agreement.detections += len(theirs[0])
+    agreement.detections = (agreement.detections or 0) + len(theirs[0])
     # at the threshold and at the end of a full list a difference in the last digit swaps what is in and what is out
     last = max(score_thr, *(side.min() for side in (scores, theirs[1]) if len(side) == limit), 0.0) + SCORE
     agreement.certain += int((theirs[1] > last).sum())
@@ -262,7 +262,7 @@ def _of_batch(session: Any, exported: Exported, images: Sequence[np.ndarray]) ->
     if any(len(output) != len(images) for output in together):
         return [f'for a batch of {len(images)} there are results of {len(together[0])}']
     agreement = Agreement(detections=0 if exported.description['task'] == 'detection' else None)
-    equal = []
+    equal: list[float] = []
     for index, image in enumerate(images):
         outputs = [output[index : index + 1] for output in together]
         _compare(agreement, exported.model, image, outputs, exported.description, equal)
@@ -273,7 +273,7 @@ def _of_batch(session: Any, exported: Exported, images: Sequence[np.ndarray]) ->
 class Parts(nn.Module):
     """The outputs of backbone, neck and head, one after the other."""
 
-    def __init__(self, graph: nn.Module):
+    def __init__(self, graph: Any):
         super().__init__()
         self.normalize, self.model = graph.normalize, graph.model
         self.outputs: tuple[str, ...] = ()

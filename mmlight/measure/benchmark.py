@@ -138,7 +138,8 @@ def benchmark(configs: Sequence[str], plan: Plan = Plan()) -> list[Row]:
     if torch.device(plan.device).type == 'cuda':
         torch.backends.cudnn.benchmark = True  # and stays so: `environment` tells it
     prepared = [_prepare(path, shape, plan.device) for path, shape in found]
-    before, exported = torch.get_num_threads(), {}
+    before = torch.get_num_threads()
+    exported: dict[Any, Any] = {}
     try:
         for threads in plan.threads:
             torch.set_num_threads(threads)
@@ -259,7 +260,7 @@ def markdown(rows: Sequence[Row], plan: Plan, on: dict[str, Any]) -> str:
         f'Milliseconds a batch, medians; {both}. All in turns in one run, {min(calls)} calls in each of {plan.repeats}',
         f'repeats; ± where the repeats differ by more than 3 %. Memory: peak of a call, MiB. {setting}.',
     ]
-    missing = {}
+    missing: dict[str, list[str]] = {}
     for row in rows:
         for what, why in row.missing.items():
             missing.setdefault(f'{what}: {why}', []).append(row.name)

@@ -175,9 +175,9 @@ class OperatorCounter(TorchDispatchMode):
         super().__init__()
         self.names = {module: name for name, module in network.named_modules()}
         self.running = [network]
-        self.macs = Counter()
+        self.macs: Counter[str] = Counter()
         self.sampling_macs = 0
-        self.not_counted = Counter()
+        self.not_counted: Counter[str] = Counter()
 
     def __enter__(self):
         register = nn.modules.module
@@ -236,12 +236,12 @@ def _by_part(network: nn.Module, macs: Counter, depth: int) -> dict[str, Part]:
     def part(name: str) -> str:
         return '.'.join(name.split('.')[:depth])
 
-    parameters = Counter()
+    parameters: Counter[str] = Counter()
     for name, parameter in network.named_parameters():
         owner = name.rpartition('.')[0]
         if name.split('.')[0] not in TRAINING_ONLY:
             parameters[part(owner)] += parameter.numel()
-    total = Counter()
+    total: Counter[str] = Counter()
     for name, count in macs.items():
         total[part(name)] += count
     names = sorted(parameters.keys() | total.keys(), key=_order(network))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from mmengine.config import Config
@@ -53,7 +54,7 @@ def confusion_matrix(
         raise InputError(f'{path}: holds neither boxes nor label maps, but {", ".join(results[0])}')
     size = len(classes) + (not segmentation)
     matrix = np.zeros((size, size), np.int64)
-    load_map = _map_loader(dataset) if segmentation else None
+    load_map: Any = _map_loader(dataset) if segmentation else None
     for index in track(range(len(dataset)), 'comparing', len(dataset)):
         info = dataset.get_data_info(index)
         if segmentation:

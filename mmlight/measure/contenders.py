@@ -6,6 +6,7 @@ import importlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mmlight.errors import InputError
 from mmlight.measure.model_list import metafile_models
@@ -28,8 +29,8 @@ def parse(contender: str) -> tuple[Path, tuple[int, int] | None]:
         raise InputError(f'{contender}: size {size!r}; must be HEIGHTxWIDTH or one number, such as 320')
     library, colons, rest = name.partition('::')
     if colons and library in LIBRARIES:
-        package = importlib.import_module(library)
-        name = Path(package.__file__).parent / '.mim' / 'configs' / rest
+        package: Any = importlib.import_module(library)
+        name = str(Path(package.__file__).parent / '.mim' / 'configs' / rest)
     sides = [int(side) for side in size.split('x')] if at else []
     return find_config(name), (sides[0], sides[-1]) if sides else None
 
@@ -52,8 +53,10 @@ def results(config: Path, metric: str) -> list[Result]:
     """
     files = (folder / f'metafile{suffix}' for folder in config.parents[:2] for suffix in ('.yml', '.yaml'))
     metafile = next((file for file in files if file.is_file()), None)
-    found = []
-    for model in metafile_models(metafile) if metafile else ():
+    found: list[Result] = []
+    if metafile is None:
+        return found
+    for model in metafile_models(metafile):
         if config.stem not in (model['Name'], Path(model.get('Config', '')).stem):
             continue
         entries = model.get('Results') or []

@@ -13,12 +13,14 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
 from mmlight import checks
 from mmlight.errors import InputError
+
+Key = TypeVar('Key')
 
 STEADY = 0.03
 """Repeats whose medians lie further apart than this share of the smallest are flagged."""
@@ -80,7 +82,7 @@ class Latency:
 
 
 def measure_latency(
-    functions: Mapping[str, Callable[[], object]],
+    functions: Mapping[Key, Callable[[], object]],
     rounds: int = 20,
     seconds: float = 0.0,
     warmup_rounds: int = 2,
@@ -88,7 +90,7 @@ def measure_latency(
     repeats: int = 3,
     device: str | torch.device = 'cpu',
     limit: float = math.inf,
-) -> dict[str, Latency]:
+) -> dict[Key, Latency]:
     """Time each function; a round calls every one of them once, in an order of its own.
 
     Args:
@@ -116,7 +118,7 @@ def measure_latency(
 
 
 def _call_in_turns(
-    functions: Mapping[str, Callable],
+    functions: Mapping[Key, Callable],
     rounds: int,
     seconds: float,
     device: torch.device,
@@ -124,7 +126,7 @@ def _call_in_turns(
     order: random.Random,
 ) -> dict:
     """Name -> milliseconds of each call."""
-    times: dict[str, list[float]] = {name: [] for name in functions}
+    times: dict[Key, list[float]] = {name: [] for name in functions}
     done, end = 0, time.perf_counter() + limit * len(functions)
     while (done < rounds or min(map(sum, times.values())) < seconds * 1e3) and not (done and time.perf_counter() > end):
         for name in order.sample(list(functions), len(functions)):

@@ -102,7 +102,8 @@ class Layer:
     @property
     def factor(self) -> float | None:
         """The memory access cost of the convolutions, biases left out, over :attr:`bound`."""
-        return sum(c.accesses for c in self.convolutions) / self.bound if self.convolutions else None
+        bound = self.bound
+        return None if bound is None else sum(c.accesses for c in self.convolutions) / bound
 
     @property
     def breaks(self) -> tuple[str, ...]:
@@ -346,7 +347,7 @@ def _with_times(operators: list[Operator], runs: list[list[Operator]]) -> list[O
         raise InputError('model: does not run the same operators twice, so that their times cannot be compared')
     if not runs:
         return [replace(each, ms=None) for each in operators]
-    times = ([run[index].ms for run in runs] for index in range(len(operators)))
+    times = ([run[index].ms or 0.0 for run in runs] for index in range(len(operators)))
     return [replace(each, ms=statistics.median(ms)) for each, ms in zip(operators, times, strict=True)]
 
 
@@ -389,7 +390,8 @@ def _block(name: str, operators: list[Operator]) -> Block:
 
 
 def _total(times: list[float | None]) -> float | None:
-    return None if None in times else sum(times)
+    known = [time for time in times if time is not None]
+    return sum(known) if len(known) == len(times) else None
 
 
 def _sum(name: str, kind: str, layers: list[Layer]) -> Layer:

@@ -72,7 +72,7 @@ def _sizes(layer: Layer) -> str:
     return first + (f' (+ {others})' if others > 0 else '')
 
 
-def _expense(layer: Layer | Block) -> float:
+def _expense(layer: Layer) -> float:
     return layer.accesses if layer.ms is None else layer.ms
 
 
@@ -86,8 +86,8 @@ def _cost_cells(layer: Layer, costs: LayerCosts) -> list[str]:
     return [*cells, f'{layer.ms:.3f}', _percent(layer.ms, costs.ms)] if costs.latency else cells
 
 
-def _percent(part: float, whole: float) -> str:
-    return f'{100 * part / whole:.1f}' if whole else '-'
+def _percent(part: float | None, whole: float | None) -> str:
+    return f'{100 * (part or 0) / whole:.1f}' if whole else '-'
 
 
 def _guidelines(costs: LayerCosts, worst: int) -> str:
@@ -120,7 +120,7 @@ def _over_bound(costs: LayerCosts, name: str, title: str, layers: list[Layer], w
     found = [layer for layer in layers if name in layer.breaks]
     head = f'{name} {title}: {len(found)} of {len(layers)} {what} read and write over {MARGIN} x the lower bound'
     lines = [head + _shares(found, costs)]
-    for layer in sorted(found, key=lambda each: each.factor, reverse=True)[:worst]:
+    for layer in sorted(found, key=lambda each: each.factor or 0, reverse=True)[:worst]:
         accesses, first = sum(c.accesses for c in layer.convolutions), layer.convolutions[0]
         line = f'   {layer.name}: {_sizes(layer)}: {accesses} elements, lower bound {layer.bound:.0f}'
         if layer.kind == 'grouped':
@@ -133,10 +133,11 @@ def _shares(found: Sequence[Layer | Block], costs: LayerCosts) -> str:
     if not found:
         return ''
     shares = [f'{_percent(sum(each.macs for each in found), costs.macs)} % of the MACs']
-    if all(isinstance(each, Layer) for each in found):
-        shares.append(f'{_percent(sum(each.accesses for each in found), costs.accesses)} % of the memory access')
+    layers = [each for each in found if isinstance(each, Layer)]
+    if len(layers) == len(found):
+        shares.append(f'{_percent(sum(each.accesses for each in layers), costs.accesses)} % of the memory access')
     if costs.latency:
-        shares.append(f'{_percent(sum(each.ms for each in found), costs.ms)} % of the time')
+        shares.append(f'{_percent(sum(each.ms or 0 for each in found), costs.ms)} % of the time')
     return ': ' + ', '.join(shares)
 
 
@@ -204,8 +205,8 @@ def _plot_bars(axes, costs: LayerCosts, parts: Sequence[Layer]) -> None:
         ('multiply-adds', '#1d4e89', [100 * part.macs / max(costs.macs, 1) for part in parts]),
         ('memory access', '#f9c74f', [100 * part.accesses / costs.accesses for part in parts]),
     ]
-    if costs.latency:
-        bars.append(('time', '#b23a48', [100 * part.ms / costs.ms for part in parts]))
+    if costs.ms:
+        bars.append(('time', '#b23a48', [100 * (part.ms or 0) / costs.ms for part in parts]))
     for index, (label, colour, values) in enumerate(bars):
         axes.barh([row + 0.27 * (index - 1) for row in range(len(parts))], values, 0.27, color=colour, label=label)
     axes.set_yticks(range(len(parts)), [part.name for part in parts])

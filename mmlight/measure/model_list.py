@@ -24,6 +24,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -53,7 +54,7 @@ class Entry:
     published: dict[str, dict[str, float]] = field(default_factory=dict)
     measured: dict[str, dict[str, float]] = field(default_factory=dict)
     weights: str | None = None
-    counted: dict[str, object] = field(default_factory=dict)
+    counted: dict[str, Any] = field(default_factory=dict)
 
 
 def list_models(

@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -94,7 +95,7 @@ def effective_fields(
     ]
 
 
-def theoretical(network: nn.Module) -> dict[int, int]:
+def theoretical(network: Any) -> dict[int, int]:
     """Stride -> side of the theoretical field, for the ResNets whose fields are known; else nothing."""
     if getattr(network, 'deep_stem', True) or not hasattr(network, 'stage_blocks') or not hasattr(network, 'block'):
         return {}

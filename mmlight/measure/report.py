@@ -171,9 +171,11 @@ def make_report(
         raise InputError(f'--out {out}: cannot be created ({error.strerror})') from error
     for entry in entries:
         published = for_config(Path(entry.config).name.removesuffix('.py'))
-        weights = entry.weights or (published and 'published')
-        if files and weights:
-            found = predict(entry.config, files, weights, out / 'predictions' / entry.row.name, device=plan.device)
+        found_weights: Path | str | None = entry.weights or ('published' if published else None)
+        if files and found_weights:
+            found = predict(
+                entry.config, files, found_weights, out / 'predictions' / entry.row.name, device=plan.device
+            )
             unread = {file for file, _ in found.failed}
             kept = [file for file in files if str(file) not in unread]
             entry.pictures = dict(zip(kept, found.pictures, strict=True))
@@ -209,7 +211,9 @@ def _best(log: TrainingLog | None, task: str, config: Path) -> Result | None:
         return None
     # mmdet logs shares, mmseg percent
     scale = 100 if task == 'detection' else 1
-    return Result(scale * max(values), _judged_on(config), f'best of {log.path}', own=True) if values else None
+    if not log or not values:
+        return None
+    return Result(scale * max(values), _judged_on(config), f'best of {log.path}', own=True)
 
 
 def _judged_on(config: Path) -> str:
@@ -305,7 +309,7 @@ def _pictures(entries: Sequence[Entry], width: int = 480) -> str:
 
 
 def _embedded(picture: Path, width: int) -> str:
-    image = cv2.imread(str(picture))
+    image: Any = cv2.imread(str(picture))
     scale = min(width / image.shape[1], 1)
     image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     data = cv2.imencode('.jpg', image, [cv2.IMWRITE_JPEG_QUALITY, 85])[1].tobytes()

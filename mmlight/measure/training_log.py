@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mmlight.errors import InputError
 
@@ -89,7 +90,8 @@ def read_log(path: str | Path) -> TrainingLog:
         raise InputError(f'{path}: not a JSON-lines log such as <work_dir>/<time>/vis_data/scalars.json') from error
     if not all(isinstance(record, dict) for record in records) or not any('step' in record for record in records):
         raise InputError(f'{path}: holds no records with a `step`; give <work_dir>/<time>/vis_data/scalars.json')
-    train, val = {}, {}
+    train: dict[int, dict] = {}
+    val: dict[int, dict] = {}
     for record in records:
         if 'step' in record:  # only training writes the learning rate; the config at the file's head has no step
             (train if 'lr' in record or 'iter' in record else val)[record['step']] = record
@@ -127,8 +129,8 @@ def plot_curves(
             raise InputError(f'--style: unknown; allowed are {", ".join(plt.style.available)}')
     with plt.style.context(style or 'default'):
         units = list(dict.fromkeys(unit for _, _, (_, _, unit) in curves))
-        figure, panels = plt.subplots(len(units), figsize=(8, 5 * len(units)), layout='constrained', squeeze=False)
-        panels = dict(zip(units, panels.flat, strict=True))
+        figure, grid = plt.subplots(len(units), figsize=(8, 5 * len(units)), layout='constrained', squeeze=False)
+        panels: dict[str, Any] = dict(zip(units, grid.flat, strict=True))
         for index, (log, key, (steps, values, unit)) in enumerate(curves):
             label = legend[index] if legend else f'{log.path.stem} {key}' if len(logs) > 1 else key
             marker = 'o' if len(steps) <= 50 else None
@@ -152,7 +154,7 @@ def describe_times(log: TrainingLog, include_outliers: bool = False) -> str:
     times = log.iteration_times(include_outliers)
     mean = sum(times.values()) / len(times)
     spread = (sum((value - mean) ** 2 for value in times.values()) / len(times)) ** 0.5
-    slowest, fastest = max(times, key=times.get), min(times, key=times.get)
+    slowest, fastest = max(times, key=times.__getitem__), min(times, key=times.__getitem__)
     lines = [f'{log.path}']
     if log.by_epoch:
         lines += [
