@@ -138,7 +138,8 @@ def _write_split(root: Path, split: str, count: int, parameters: dict, bar: Prog
     for folder in (pictures, labels, root / 'annotations'):
         folder.mkdir(parents=True, exist_ok=True)
     width, height = parameters['size']
-    images, annotations = [], []
+    images: list[dict] = []
+    annotations: list[dict] = []
     for k in range(count):
         scene = compose(np.random.default_rng((parameters['seed'], SPLITS.index(split), k)), (width, height))
         stem = f'{CITY}_{k:06d}_000000'
@@ -170,6 +171,7 @@ def _annotation(instance: Instance) -> dict:
     """The COCO entry of a region; polygons for single objects, run lengths for regions to be ignored."""
     mask = instance.mask.astype(np.uint8)
     x, y, w, h = cv2.boundingRect(mask)
+    segmentation: dict | list
     if instance.crowd:
         segmentation = {'size': list(mask.shape), 'counts': run_lengths(mask)}
     else:

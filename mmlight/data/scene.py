@@ -1,6 +1,7 @@
 """Composes one street of the sample data set: which objects stand where, and what of them the camera sees."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import cv2
 import numpy as np
@@ -177,10 +178,10 @@ def _crowd(street: Street) -> list[Placed]:
     ]
 
 
-def _furniture(street: Street) -> list[tuple[float, object]]:
+def _furniture(street: Street) -> list[tuple[float, Any]]:
     """(distance, draw) of trees, posts, bins and the like along the kerbs."""
     rng = street.rng
-    found = []
+    found: list[tuple[float, Any]] = []
     for side in (-1, 1):
         kerb, wall = street.half_road + 0.5, street.half_road + street.pavement - 0.5
         for draw, at, odds, start, step in (

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
+from numpy.typing import ArrayLike
 
 ROAD, SIDEWALK, BUILDING, FENCE, POLE, VEGETATION, TERRAIN, SKY, VOID = 0, 1, 2, 4, 5, 8, 9, 10, 255
 THING = 256  # identities from here on are objects
@@ -28,7 +29,7 @@ LIGHTS = {
 GRAIN = {ROAD: 0.09, SIDEWALK: 0.08, BUILDING: 0.10, FENCE: 0.1, POLE: 0.06, VEGETATION: 0.26, TERRAIN: 0.2, SKY: 0.015}
 THING_GRAIN = 0.05
 
-Colour = Sequence[float]
+Colour = Sequence[float] | np.ndarray
 
 
 def mix(a: Colour, b: Colour, share: float) -> np.ndarray:
@@ -66,7 +67,7 @@ class Street:
 
     # --- geometry and paint -------------------------------------------------------------------------------------
 
-    def project(self, points: np.ndarray) -> np.ndarray:
+    def project(self, points: ArrayLike) -> np.ndarray:
         """(..., 3) metres -> (..., 2) canvas pixels, rounded."""
         points = np.asarray(points, float)
         pixels = points[..., :2] - (self.camera_x, self.eye)
@@ -85,7 +86,7 @@ class Street:
         seen = [c * k * share + haze * (1 - share) for c, k, haze in zip(colour, light, self.haze, strict=True)]
         return tuple(float(min(max(round(c), 0), 255)) for c in seen)
 
-    def fill(self, points: np.ndarray, colour: Colour, ident: int | None, glow: bool = False) -> None:
+    def fill(self, points: ArrayLike, colour: Colour, ident: int | None, glow: bool = False) -> None:
         """Fills one polygon (N, 3) or several (M, N, 3), in metres; ``ident`` None leaves the identity plane alone."""
         points = np.asarray(points, float)
         polygons = list(self.project(points if points.ndim == 3 else points[None]))
@@ -94,7 +95,7 @@ class Street:
         if ident is not None:
             cv2.fillPoly(self.ids, polygons, ident)
 
-    def mark(self, points: np.ndarray, ident: int) -> None:
+    def mark(self, points: ArrayLike, ident: int) -> None:
         """Gives a polygon (N, 3) an identity without painting it."""
         cv2.fillPoly(self.ids, [self.project(points)], ident)
 
@@ -106,7 +107,9 @@ class Street:
         points[:, :2, 2], points[:, 2:, 2] = (np.reshape(side, (-1, 1)) for side in z)
         self.fill(points, colour, ident, glow)
 
-    def ground(self, x0: float, x1: float, colour: Colour, ident: int | None, z: tuple = (NEAR, FAR)) -> None:
+    def ground(
+        self, x0: float, x1: float, colour: Colour, ident: int | None, z: tuple[float, float] = (NEAR, FAR)
+    ) -> None:
         """A strip of the ground, cut in slices so that the haze grows with distance."""
         slices = math.ceil(math.log(z[1] / z[0]) * (0.5 + 150 / self.reach))
         edges = np.geomspace(*z, slices + 1)
@@ -124,12 +127,12 @@ class Street:
         if ident is not None:
             cv2.ellipse(self.ids, centre, axes, 0, 0, 360, ident, -1)
 
-    def limb(self, points: np.ndarray, width: float, colour: Colour, ident: int | None) -> None:
+    def limb(self, points: ArrayLike, width: float, colour: Colour, ident: int | None) -> None:
         """A line with round ends through (N, 3) points, ``width`` in metres."""
         points = np.asarray(points, float)
         z = float(points[0, 2])
         thickness = max(1, round(width * self.scale(z)))
-        pixels = self.project(points)[None]
+        pixels = [self.project(points)]
         cv2.polylines(self.image, pixels, False, self.lit(colour, z), thickness)
         if ident is not None:
             cv2.polylines(self.ids, pixels, False, ident, thickness)
@@ -147,13 +150,13 @@ class Street:
     def _sky(self) -> None:
         width, height = self.size
         share = np.clip(np.arange(height, dtype=np.float32) / (self.vanish[1] / SUPERSAMPLING), 0, 1)[:, None, None]
-        sky = np.float32(self.sky_top) * (1 - share) + np.float32(self.sky_bottom) * share
+        sky = np.asarray(self.sky_top, np.float32) * (1 - share) + np.asarray(self.sky_bottom, np.float32) * share
         sky = np.broadcast_to(sky, (height, width, 3))
         if self.light_name in ('day', 'dusk'):
             cloud = noise(self.rng, self.size, (6, 9)).astype(np.float32) / 255
             cloud = np.clip((cloud - np.float32(self.rng.uniform(0.45, 0.65))) * 3, 0, 0.8)[..., None]
             tint = (240, 240, 240) if self.light_name == 'day' else (110, 100, 150)
-            sky = sky * (1 - cloud) + np.float32(tint) * cloud
+            sky = sky * (1 - cloud) + np.asarray(tint, np.float32) * cloud
         self.image[:] = np.rint(sky).astype(np.uint8).repeat(SUPERSAMPLING, 0).repeat(SUPERSAMPLING, 1)
 
     def _far_end(self) -> None:
@@ -188,8 +191,8 @@ class Street:
         for _ in range(rng.integers(0, 4)):  # patches of newer or older asphalt
             x, z = rng.uniform(-road, road), rng.uniform(3, 25)
             half = rng.uniform(0.4, 1.2)
-            span = np.clip((x - half, x + half), -road, road)
-            self.ground(*span, asphalt * rng.uniform(0.75, 1.2), ROAD, (z, z + rng.uniform(1, 4)))
+            x0, x1 = np.clip((x - half, x + half), -road, road)
+            self.ground(x0, x1, asphalt * rng.uniform(0.75, 1.2), ROAD, (z, z + rng.uniform(1, 4)))
         paint = np.full(3, 215) if not self.night else np.full(3, 235)
         if rng.random() < 0.8:
             for z in np.arange(2 + rng.uniform(0, 3), 60, 5):
@@ -279,8 +282,8 @@ class Street:
             x1 = x0 + self.sun_side * self.rng.uniform(2, 9)
             z1 = z + self.rng.uniform(2, 7)
             cv2.fillPoly(mask, [self.project(((x0, 0, z), (x1, 0, z + 1), (x1, 0, z1 + 1), (x0, 0, z1)))], 1)
-        mask = mask.astype(bool) & ((self.ids == ROAD) | (self.ids == SIDEWALK) | (self.ids == TERRAIN))
-        self.image[mask] = np.rint(self.image[mask] * np.array((0.7, 0.62, 0.58)))
+        dark = mask.astype(bool) & ((self.ids == ROAD) | (self.ids == SIDEWALK) | (self.ids == TERRAIN))
+        self.image[dark] = np.rint(self.image[dark] * np.array((0.7, 0.62, 0.58)))
 
     # --- street furniture ---------------------------------------------------------------------------------------
 
@@ -338,8 +341,8 @@ class Street:
         mask = np.zeros((y1 - y0, x1 - x0), np.uint8)
         cv2.fillPoly(mask, [polygon - (x0, y0)], 1)
         window = self.image[y0:y1, x0:x1]
-        mask = (mask > 0) & (self.ids[y0:y1, x0:x1] <= TERRAIN)
-        window[mask] = np.rint(window[mask] * (0.5 if self.light_name == 'day' else 0.62))
+        dark = (mask > 0) & (self.ids[y0:y1, x0:x1] <= TERRAIN)
+        window[dark] = np.rint(window[dark] * (0.5 if self.light_name == 'day' else 0.62))
 
     # --- finish -------------------------------------------------------------------------------------------------
 
@@ -368,7 +371,7 @@ class Street:
         image += rng.standard_normal(image.shape, np.float32) * np.float32(rng.uniform(1, 4))
         image = np.clip(np.rint(image, out=image), 0, 255, out=image).astype(np.uint8)
         if rng.random() < 0.3:
-            image = cv2.GaussianBlur(image, (3, 3), 0)
+            return cv2.GaussianBlur(image, (3, 3), 0), ids
         return image, ids
 
 

@@ -4,13 +4,14 @@ import itertools
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from mmlight.data.street import POLE, Street
+from mmlight.data.street import POLE, Colour, Street
 
 SKIN = ((125, 155, 205), (95, 125, 180), (60, 85, 130), (150, 180, 225))
 
 
-def billboard(x: float, z: float, points: tuple, squeeze: float = 1.0) -> np.ndarray:
+def billboard(x: float, z: float, points: ArrayLike, squeeze: float = 1.0) -> np.ndarray:
     """(N, 2) points in the plane that faces the camera -> (N, 3)."""
     points = np.asarray(points, float)
     return np.stack((x + points[:, 0] * squeeze, points[:, 1], np.full(len(points), z)), -1)
@@ -110,22 +111,22 @@ class Body:
     yaw: float  # 0 drives away from the camera, pi towards it
     ident: int
 
-    def world(self, u: np.ndarray, v: np.ndarray, w: np.ndarray) -> np.ndarray:
+    def world(self, u: ArrayLike, v: ArrayLike, w: ArrayLike) -> np.ndarray:
         u, v, w = np.broadcast_arrays(*(np.asarray(a, float) for a in (u, v, w)))
         x = self.x + u * np.sin(self.yaw) + w * np.cos(self.yaw)
         return np.stack((x, v, self.z + u * np.cos(self.yaw) - w * np.sin(self.yaw)), -1)
 
-    def sees(self, centre: np.ndarray, normal: np.ndarray) -> bool:
+    def sees(self, centre: tuple, normal: tuple) -> bool:
         """Whether a face with this outward (u, v, w) normal shows to the camera."""
         out = self.world(*normal) - self.world(0, 0, 0)
         eye = np.array((self.street.camera_x, self.street.eye, 0))
         return float(np.dot(out, eye - self.world(*centre))) > 0
 
-    def quad(self, u: tuple, v: tuple, w: float, colour: np.ndarray, **kw) -> None:
+    def quad(self, u: tuple, v: tuple, w: float, colour: Colour, **kw) -> None:
         """A rectangle on a side face."""
         self.street.fill(self.world((u[0], u[1], u[1], u[0]), (v[0], v[0], v[1], v[1]), w), colour, self.ident, **kw)
 
-    def end(self, u: float, v: tuple, w: tuple, colour: np.ndarray, **kw) -> None:
+    def end(self, u: float, v: tuple, w: tuple, colour: Colour, **kw) -> None:
         """A rectangle on the front or back."""
         self.street.fill(self.world(u, (v[0], v[0], v[1], v[1]), (w[0], w[1], w[1], w[0])), colour, self.ident, **kw)
 
@@ -151,8 +152,8 @@ class Body:
             for inset, paint in ((1.0, colour * tone), (0.86, np.array((70, 60, 50)))):
                 if inset == 1.0 or k in glass:
                     p, q = a + (b - a) * (1 - inset) / 2, b - (b - a) * (1 - inset) / 2
-                    w = np.array((-1, 1, 1, -1)) * half_width * inset
-                    corners = self.world((p[0], p[0], q[0], q[0]), (p[1], p[1], q[1], q[1]), w)
+                    across = np.array((-1, 1, 1, -1)) * half_width * inset
+                    corners = self.world((p[0], p[0], q[0], q[0]), (p[1], p[1], q[1], q[1]), across)
                     self.street.fill(corners, paint, self.ident)
         return sides
 
