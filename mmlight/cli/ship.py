@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,8 +59,9 @@ def export(args: argparse.Namespace) -> None:
     if args.int8 is not None and args.format != 'onnx':
         raise InputError(f'--int8: with --format onnx only, not {args.format}')
     cfg = load_config(args.config, args.cfg_options)
-    images = [cv2.imread(str(file)) for file in find_images(args.images)[:8]] if args.images else real_images(cfg)
-    if any(image is None for image in images):
+    given = [cv2.imread(str(file)) for file in find_images(args.images)[:8]] if args.images else real_images(cfg)
+    images = [image for image in given if image is not None]
+    if len(images) < len(given):
         raise InputError(f'--images {args.images}: an image cannot be decoded')
     calibration = calibration_images(cfg, args.int8) if args.int8 is not None else []
     out = args.out or Path(Path(cfg.filename).stem + FORMATS.get(args.format, ('',))[0])
@@ -77,7 +79,7 @@ def export(args: argparse.Namespace) -> None:
         quantization = quantize(out, file, calibration)['quantization']
         print(f'{file}: {_mebibytes(file):.1f} MiB, {quantization}')
         _print_metrics(cfg, out, file)
-        print(_times(out, file))
+        print(_times(out, file, about['size']))
     if args.format == 'onnx':
         script = Path(__file__).parents[1] / '.mim' / 'tools' / 'deployment' / 'predict_onnx.py'
         print(f'run it without PyTorch: python {script} {out} IMAGE')
@@ -105,17 +107,15 @@ def _print_metrics(cfg: Config, *files: Path) -> None:
         print('  '.join([name, *(f'{metrics.get(name, float("nan")):.4g}' for metrics in found.values())]))
 
 
-def _times(plain: Path, quantized: Path) -> str:
+def _times(plain: Path, quantized: Path, size: Sequence[int]) -> str:
     """One line: what an image takes on this CPU, in turns, and whether integers are faster at all."""
     from functools import partial
 
     import numpy as np
 
-    from mmlight.deploy.onnx_model import read_description
     from mmlight.deploy.verification import open_session
     from mmlight.measure.latency import measure_latency
 
-    size = read_description(plain)['size']
     image = {'image': np.random.default_rng(0).uniform(0, 255, (1, 3, *size)).astype(np.float32)}
     calls = {str(file): partial(open_session(file).run, None, image) for file in (plain, quantized)}
     found = measure_latency(calls, rounds=200, warmup_rounds=2, repeats=3, limit=2)
