@@ -156,7 +156,8 @@ def search(args: argparse.Namespace) -> int:
         trials = run(
             config, work_dir, args.resume, args.backend, display.watch, display.on_trial, args.trials, **placement
         )
-    best = max((trial for trial in trials if trial.source is not None), key=lambda trial: trial.reward, default=None)
+    judged = (trial for trial in trials if trial.source is not None)
+    best = max(judged, key=lambda trial: trial.reward or 0.0, default=None)
     if best is None:
         print('no trial was evaluated', file=sys.stderr)
         return 1

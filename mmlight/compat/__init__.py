@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 from dataclasses import dataclass
+from functools import partial
 from types import ModuleType
 
 from mmlight.compat import (
@@ -75,7 +76,7 @@ def install() -> None:
             _apply(wall, None)
             continue
         _records[wall.name] = Record(wall.name, 'pending import', f'waits for the import of {wall.target}')
-        on_import(wall.target, lambda module, wall=wall: _apply(wall, module), wall.before)
+        on_import(wall.target, partial(_apply, wall), wall.before)
 
 
 def status() -> list[Record]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import logging
 import warnings
-from types import ModuleType
 from typing import Any
 
 from mmlight.compat.cpu_distributed import has_accelerator
@@ -18,7 +17,7 @@ from mmlight.compat.wall import NotNeededError, Wall
 _logger = logging.getLogger('mmlight')
 
 
-def _apply(module: ModuleType) -> str:
+def _apply(module: Any) -> str:
     if has_accelerator():
         raise NotNeededError('an accelerator is present')
     init, found = module.AmpOptimWrapper.__init__, module.is_cuda_available

@@ -193,15 +193,15 @@ def _operators(findings: _Findings) -> None:
 def _startup(findings: _Findings) -> None:
     """Whether a process that imports mmdet first gets the patches too."""
     found = importlib.util.find_spec('_mmlight_startup')
-    folder = Path(found.origin).parent if found else None
-    if folder is None or not (folder / startup.FILES[1]).is_file():
+    origin = Path(found.origin) if found and found.origin else None
+    if origin is None or not (origin.parent / startup.FILES[1]).is_file():
         findings.row('at start', 'not installed: import mmlight before mmcv, mmdet and mmseg')
         findings.notes.append("mmdet's and mmseg's own tools need the start-up hook: mmlight doctor --repair")
-    elif Path(found.origin).read_bytes() != Path(startup.__file__).read_bytes():
-        findings.row('at start', f'of another version of mmlight, in {folder}')
+    elif origin.read_bytes() != Path(startup.__file__).read_bytes():
+        findings.row('at start', f'of another version of mmlight, in {origin.parent}')
         findings.notes.append('the start-up hook is of another version: mmlight doctor --repair')
     else:
-        findings.row('at start', f'loaded by the first import of mmengine, mmcv, mmdet or mmseg ({folder})')
+        findings.row('at start', f'loaded by the first import of mmengine, mmcv, mmdet or mmseg ({origin.parent})')
 
 
 def repair() -> list[str]:

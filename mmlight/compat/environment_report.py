@@ -26,8 +26,9 @@ def import_error(name: str) -> Exception | None:
     return None
 
 
-def _distutils_stand_in() -> dict[str, ModuleType]:
-    package, errors = ModuleType('distutils'), ModuleType('distutils.errors')
+def _distutils_stand_in() -> dict[str, Any]:
+    package: Any = ModuleType('distutils')
+    errors: Any = ModuleType('distutils.errors')
     errors.DistutilsPlatformError = type('DistutilsPlatformError', (Exception,), {})
     package.errors = errors
     package.__path__ = []
@@ -36,7 +37,7 @@ def _distutils_stand_in() -> dict[str, ModuleType]:
 
 @contextlib.contextmanager
 def _importable() -> Iterator[None]:
-    modules: dict[str, ModuleType | None] = {}
+    modules: dict[str, Any] = {}
     if import_error('torchvision') is not None:
         modules['torchvision'] = None  # importing it then raises the ModuleNotFoundError that mmengine expects
     if import_error('distutils.errors') is not None:

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from types import ModuleType
 
-Before = Callable[[], 'Callable[[], None] | None']
+Before = Callable[[], 'Callable[[], object] | None']
 After = Callable[[ModuleType], None]
 
 

@@ -37,7 +37,7 @@ class MovedFinder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         return ModuleSpec(name, self, is_package=True)
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
-        new = new_name(spec.name)
+        new = new_name(spec.name) or spec.name
         warnings.warn(f'{spec.name} is {new} now', DeprecationWarning, stacklevel=2)
         module = importlib.import_module(new)
         self.kept = module.__spec__, module.__loader__, module.__package__

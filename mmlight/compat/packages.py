@@ -53,7 +53,7 @@ def get_installed_path(package: str) -> str:
         importlib.metadata.PackageNotFoundError: neither a module nor a distribution has this name.
     """
     origin = _origin(package) or _origin(package2module(package))
-    return os.path.dirname(origin)
+    return os.path.dirname(str(origin))
 
 
 def _known_module(package: str) -> str:

@@ -31,7 +31,8 @@ class _DType:
     def __init__(self, code: Any, align: Any = False, copy: Any = False) -> None:
         if not isinstance(code, str) or not CODES.fullmatch(code):
             raise _refuse(f'dtype of {code!r}'[:80])
-        self.code, self.order = code, '='
+        self.code: Any = code
+        self.order: Any = '='
 
     def __setstate__(self, state: Any) -> None:
         if not isinstance(state, tuple) or len(state) < 2 or state[1] not in ('<', '>', '|', '='):
@@ -102,7 +103,7 @@ def _no_array(*_: Any) -> None:
 def numpy_names() -> list[Any]:
     """The stand-ins, under the names by which NumPy 1 and 2 pickle their values."""
     named: list[Any] = [_Array]
-    for module, name, function in (
+    functions: tuple[tuple[str, str, Any], ...] = (
         ('numpy', 'ndarray', _no_array),
         ('_codecs', 'encode', _encode),
         ('builtins', 'bytes', _empty),
@@ -112,7 +113,8 @@ def numpy_names() -> list[Any]:
             for core in ('core', '_core')
             for name, function in (('_reconstruct', _reconstruct), ('scalar', _scalar))
         ),
-    ):
+    )
+    for module, name, function in functions:
         named.append(_alias(function, module, name))
     dtype = type('dtype', (_DType,), {'__module__': 'numpy', '__qualname__': 'dtype'})
     return [*named, dtype]

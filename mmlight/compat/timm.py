@@ -14,11 +14,11 @@ from mmlight.compat.environment_report import import_error
 from mmlight.compat.wall import NotNeededError, Wall
 
 
-def _hide() -> Callable[[], None] | None:
+def _hide() -> Callable[[], object] | None:
     error = import_error('timm')
     if error is None or isinstance(error, ImportError):
         return None
-    sys.modules['timm'] = None  # importing it then raises ModuleNotFoundError
+    sys.modules['timm'] = None  # type: ignore[assignment]  # importing it then raises ModuleNotFoundError
     return lambda: sys.modules.pop('timm', None)
 
 

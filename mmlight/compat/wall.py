@@ -28,9 +28,9 @@ class Wall:
     """
 
     name: str
-    apply: Callable[[ModuleType | None], str]
+    apply: Callable[..., str]
     target: str | None = None
-    before: Callable[[], Callable[[], None] | None] | None = None
+    before: Callable[[], Callable[[], object] | None] | None = None
 
 
 def rebind(original: Any, replacement: Any) -> int:

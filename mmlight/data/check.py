@@ -221,7 +221,8 @@ def _check_segmentation(dataset: BaseDataset, classes: list[str], where: str) ->
     sampled = np.unique(np.linspace(0, len(labelled) - 1, min(SAMPLED_LABELS, len(labelled))).astype(int))
     found: set[int] = set()
     for index in sampled:
-        found |= _check_labels(*labelled[index], dataset, classes)
+        image, label = labelled[index]
+        found |= _check_labels(image, label, dataset, classes)
     if dataset.label_map or dataset.reduce_zero_label or not found:
         return []
     if found <= {0, dataset.ignore_index} and dataset.ignore_index in found and len(classes) <= 2:

@@ -164,14 +164,14 @@ def read_coco(ann_file: str | Path, annotated: bool = True) -> dict:
     if not annotated:
         data.setdefault('annotations', [])
     for key, fields in needed.items():
+        wanted = set(fields)
         entries = data.get(key)
         if not isinstance(entries, list):
             what = 'missing' if key not in data else f'is not a list but {type(entries).__name__}'
             raise InputError(f"annotation file {path}: not COCO detection: key '{key}' {what}")
-        fields = set(fields)
         for index, entry in enumerate(entries):
-            if not isinstance(entry, dict) or not fields <= entry.keys():
-                lacking = sorted(fields - entry.keys()) if isinstance(entry, dict) else sorted(fields)
+            if not isinstance(entry, dict) or not wanted <= entry.keys():
+                lacking = sorted(wanted - entry.keys()) if isinstance(entry, dict) else sorted(wanted)
                 raise InputError(f'annotation file {path}: {key}[{index}] lacks {", ".join(map(repr, lacking))}')
             for field in ('id', 'image_id', 'category_id'):
                 if field in entry and not isinstance(entry[field], (int, str, float, NoneType)):

@@ -89,6 +89,7 @@ def _public(mask: Path, values: dict[Colour, Path]) -> tuple[list[str], dict[Col
     from mmlight.data.camvid import CamVidDataset
 
     folders = [part.lower() for part in mask.parts[:-1]]
+    names: list[str]
     top = max((value[0] for value in values if len(value) == 1 and value[0] != IGNORED), default=-1)
     if any(len(value) == 3 for value in values):
         return None
@@ -97,7 +98,7 @@ def _public(mask: Path, values: dict[Colour, Path]) -> tuple[list[str], dict[Col
     if 'segmentationclass' in folders and top < 21:
         return list(PascalVOCDataset.METAINFO['classes']), None
     if folders[0].endswith('annot') and top <= 11:  # the SegNet copy, whose void is 11
-        names = list(CamVidDataset.METAINFO['classes'])
+        names = list(map(str, CamVidDataset.METAINFO['classes']))
         return names, {(index,): index for index in range(len(names))}
     if 'annotations' in folders and {'training', 'validation'} & set(folders) and 100 <= top <= 150:
         names = list(ADE20KDataset.METAINFO['classes'])  # 0 is everything else
@@ -148,7 +149,7 @@ def _pairs(images: Path | None, masks: Path | None) -> list[tuple[Path, Path]]:
     """Each image with its mask, both sorted by path below their folders."""
     if images is None or masks is None:
         return []
-    known = {}
+    known: dict[tuple[Path, str], Path] = {}
     for path in sorted(masks.rglob('*')):
         if path.suffix.lower() in MASKS and path.is_file():
             known.setdefault((path.relative_to(masks).parent, path.stem.lower()), path)
@@ -170,7 +171,8 @@ def _classes(root: Path) -> tuple[list[str], dict[Colour, int]]:
     file = _below(root, CLASS_FILES)
     if file is None:
         return [], {}
-    names, colours = [], {}
+    names: list[str] = []
+    colours: dict[Colour, int] = {}
     for number, line in enumerate(file.read_text(encoding='utf-8-sig').splitlines(), 1):
         line = line.split('#')[0].strip() if file.suffix == '.txt' else line.strip()
         parts = line.replace(':', ',', 1).split(':')[0]

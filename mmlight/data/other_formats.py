@@ -98,7 +98,7 @@ def _voc(root: Path) -> tuple[dict[str, Split], list[str]] | None:
         xml = _child(kit, 'annotations')
         if xml is not None and any(xml.rglob('*.xml')):
             return _voc_kit(kit, xml), _listed(kit)
-    splits = {}
+    splits: dict[str, Split] = {}
     for split, names in SPLITS.items():
         folder = _child(root, *names)
         if folder is not None and any(folder.rglob('*.xml')):
@@ -159,8 +159,9 @@ def _voc_objects(file: Path, size: tuple[int, int]) -> Objects:
     for number, node in enumerate(tree.findall('object')):
         name = (node.findtext('name') or '').strip()
         box = node.find('bndbox')
-        corners = [_float(box.findtext(key)) if box is not None else None for key in CORNERS]
-        if not name or any(corner is None for corner in corners):
+        given = [_float(box.findtext(key)) if box is not None else None for key in CORNERS]
+        corners = [corner for corner in given if corner is not None]
+        if not name or len(corners) < len(given):
             raise InputError(
                 f'annotation file {file}: object {number} ({name or "no name"}): needs name and bndbox with '
                 f'{", ".join(CORNERS)}'
@@ -295,9 +296,9 @@ def _yolo_objects(file: Path, size: tuple[int, int], names: Sequence[str]) -> It
         words = line.split()
         if not words:
             continue
-        values = [_float(word) for word in words]
+        values = [value for word in words if (value := _float(word)) is not None]
         where = f'label file {file}: line {number}'
-        if None in values or (len(values) != 5 and (len(values) < 7 or len(values) % 2 == 0)):
+        if len(values) < len(words) or (len(values) != 5 and (len(values) < 7 or len(values) % 2 == 0)):
             raise InputError(f'{where}: expected class, x, y, w, h or class and a polygon, got {line.strip()[:80]!r}')
         label, *rest = values
         if label != int(label) or not 0 <= label < len(names):

@@ -113,7 +113,7 @@ class Repair:
                         'pixels; its file cannot be read either'
                     )
                 listed, sizes = list(found), sizes + 1
-            entry['width'], entry['height'] = map(int, listed)
+            entry['width'], entry['height'] = (int(side) for side in listed if side is not None)
         self._say(slashes, 'backslashes in file names are slashes now')
         self._say(sizes, 'images had no width and height; taken from their files')
 
@@ -216,7 +216,7 @@ def _number(value: object) -> float | None:
             return None
     if isinstance(value, bool) or not isinstance(value, Real) or value != value or abs(value) == float('inf'):
         return None
-    return value
+    return value  # type: ignore[return-value]  # a Real
 
 
 def _is_flat(entry: dict) -> bool:

@@ -212,7 +212,7 @@ def _copy(splits: dict[str, CocoSplit], out: Path) -> None:
 def _survey_masks(found: MaskFolder, sheet: str | os.PathLike | None, fix: str | os.PathLike | None) -> Survey:
     splits, tiles = {}, []
     for split, pairs in found.splits.items():
-        counts, sizes = Counter(dict.fromkeys(found.names, 0)), Counter()
+        counts, sizes = Counter(dict.fromkeys(found.names, 0)), Counter[tuple[int, int]]()
         for number, (image, mask) in enumerate(iter_pictures(found, split)):
             counts.update(found.names[index] for index in np.unique(mask) if index < len(found.names))
             sizes[mask.shape[1], mask.shape[0]] += 1

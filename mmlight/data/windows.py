@@ -24,6 +24,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -93,9 +94,10 @@ class OpenImage(LoadImage):
         super().__init__(**kwargs)
         self.cache_dir = Path(cache_dir) if cache_dir else None
 
-    def _read(self, path: str) -> np.ndarray | JPEG:
+    def _read(self, path: str) -> Any:
+        """An array, or a :class:`JPEG` that is not decoded yet."""
         if self.cache_dir:
-            return self._cached(path)
+            return self._cached(path, self.cache_dir)
         data = read(path, self.backend_args)
         if data.startswith(b'\xff\xd8') and self.color_type == 'color':
             with Image.open(io.BytesIO(data)) as header:  # reads no pixel
@@ -103,16 +105,16 @@ class OpenImage(LoadImage):
                     return JPEG(path, data, header.size[::-1])
         return self._decode(path, data)
 
-    def _cached(self, path: str) -> np.ndarray:
+    def _cached(self, path: str, folder: Path) -> np.ndarray:
         try:
             state = os.stat(path)
         except OSError as error:
             raise InputError(f'image {path}: {error.strerror}') from error
         key = f'{os.path.abspath(path)} {state.st_size} {state.st_mtime_ns} {self.color_type}'
-        file = self.cache_dir / f'{hashlib.sha256(key.encode()).hexdigest()}.npy'
+        file = folder / f'{hashlib.sha256(key.encode()).hexdigest()}.npy'
         if not file.exists():
-            self.cache_dir.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=self.cache_dir, suffix='.part', delete=False) as part:
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(dir=folder, suffix='.part', delete=False) as part:
                 np.save(part, self._decode(path, read(path, self.backend_args)))
             os.replace(part.name, file)
         return np.load(file, mmap_mode='r')
@@ -218,7 +220,7 @@ class SSDWindow(_WindowTransform):
                 results['gt_bboxes'].clip_(results['img_shape'])
                 return
 
-    def _draw(self, height: int, width: int) -> tuple[np.ndarray, list[int], tuple]:
+    def _draw(self, height: int, width: int) -> tuple[np.ndarray, list[int], Any]:
         """Fifty draws of a crop: corners (M, 4) of the usable ones, numbers drawn up to each, and the state before."""
         state = np.random.get_state()
         drawn = iter(np.random.random_sample(4 * TRIES).tolist())
@@ -315,7 +317,7 @@ class JitterWindow(_WindowTransform):
         tries = 11 if self.cat_max_ratio < 1 and labels is not None else 1
         for left_over in reversed(range(tries)):
             top, left = (np.random.randint(0, whole - part + 1) for whole, part in zip(full, size, strict=True))
-            if left_over:
+            if left_over and labels is not None:
                 part = _nearest(labels, full, left, top, size)
                 counts = cv2.calcHist([part], [0], None, [256], [0, 256]).ravel()
                 counts[self.ignore_index] = 0

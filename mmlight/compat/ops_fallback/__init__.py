@@ -8,6 +8,7 @@ that needs such an operator is built.
 
 from __future__ import annotations
 
+import importlib.abc
 import importlib.machinery
 import importlib.util
 import logging
@@ -49,7 +50,7 @@ class FallbackModule(ModuleType):
         return not_implemented
 
 
-class _Loader:
+class _Loader(importlib.abc.Loader):
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType:
         return FallbackModule(spec.name)
 

@@ -59,7 +59,7 @@ def deform_conv_forward(
 ) -> None:
     """Fill ``output``; see :func:`_convolve`. ``columns`` and ``ones`` are not used."""
     _check(offset, output)
-    output.copy_(_convolve(*map(in_float, (input, offset, weight)), None, _pairs(settings)))
+    output.copy_(_convolve(in_float(input), in_float(offset), in_float(weight), None, _pairs(settings)))
 
 
 def deform_conv_backward_input(
@@ -113,8 +113,7 @@ def modulated_deform_conv_forward(
     **settings: int,
 ) -> None:
     """Fill ``output``; see :func:`_convolve`."""
-    values = map(in_float, (input, offset, weight, mask))
-    output.copy_(_convolve(*values, _modulated(settings)))
+    output.copy_(_convolve(in_float(input), in_float(offset), in_float(weight), in_float(mask), _modulated(settings)))
     if settings['with_bias']:
         output += bias.view(-1, 1, 1)
 

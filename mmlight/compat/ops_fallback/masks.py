@@ -68,7 +68,7 @@ def carafe_forward(
     carafe_naive_forward(features, masks, output, **sizes)
 
 
-def carafe_backward(grad_output: Tensor, features: Tensor, masks: Tensor, *buffers: Tensor, **sizes: int) -> None:
+def carafe_backward(grad_output: Tensor, features: Tensor, masks: Tensor, *buffers: Tensor, **sizes: Any) -> None:
     """Fill the last two buffers, the gradients of ``features`` and ``masks``; the others are scratch."""
     carafe_naive_backward(grad_output, features, masks, *buffers[-2:], **sizes)
 

@@ -110,9 +110,9 @@ def nms_match(dets: Tensor, iou_threshold: float) -> list[list[int]]:
     """
     if dets.numel() == 0:
         return []
-    index = dets[:, 4].sort(0, descending=True)[1]
-    data = _columns(_in_float(dets[:, :4])[index], 0).cpu().numpy()
-    index = index.cpu().numpy()
+    order = dets[:, 4].sort(0, descending=True)[1]
+    data = _columns(_in_float(dets[:, :4])[order], 0).cpu().numpy()
+    index = order.cpu().numpy()
     groups = []
     while index.size:
         matched = _iou_with(data[:, 0], data[:, 1:], 0) >= data.dtype.type(iou_threshold)
@@ -181,7 +181,7 @@ def _first_best(scores: np.ndarray) -> int:
     return best
 
 
-def _decay(iou: np.ndarray, threshold: np.floating, sigma: np.floating, method: int) -> np.ndarray:
+def _decay(iou: np.ndarray, threshold: float, sigma: float, method: int) -> np.ndarray:
     if method == 2:
         return np.exp(-(iou * iou) / sigma)
     weight = np.ones_like(iou)

@@ -98,7 +98,8 @@ def _suppress(corners: Tensor, order: Tensor, threshold: float) -> Tensor:
 
     while order.numel():
         head, rest = order[:_BLOCK], order[_BLOCK:]
-        overlapping, best = hits(head, head).tolist(), []
+        overlapping = hits(head, head).tolist()
+        best: list[int] = []
         for number in range(len(head)):
             if not any(overlapping[earlier][number] for earlier in best):
                 best.append(number)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
@@ -21,7 +21,9 @@ def forbid_incomplete_modules(ops: ModuleType, missing: set[str]) -> int:
     from torch import nn
 
     count = 0
-    for cls in {value for value in vars(ops).values() if isinstance(value, type) and issubclass(value, nn.Module)}:
+    found = {value for value in vars(ops).values() if isinstance(value, type) and issubclass(value, nn.Module)}
+    classes: set[Any] = found
+    for cls in classes:
         names = sorted(missing.intersection(_names_used(sys.modules[cls.__module__])))
         if names:
             cls.__init__ = _refusal(cls.__name__, names)
@@ -29,7 +31,7 @@ def forbid_incomplete_modules(ops: ModuleType, missing: set[str]) -> int:
     return count
 
 
-def _refusal(cls: str, names: list[str]) -> FunctionType:
+def _refusal(cls: str, names: list[str]) -> Callable[..., None]:
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
         raise NotImplementedError(f'{cls} needs operators that only a compiled mmcv has: {", ".join(names)}')
 
