@@ -153,7 +153,7 @@ def compare(model: nn.Module, content: dict) -> tuple[list[str], list[str], list
     return missing, unexpected, shaped
 
 
-def check_fits(model: nn.Module, content: dict, path: str | os.PathLike, complete: bool = True) -> str | None:
+def check_fits(model: nn.Module, content: dict, path: str | os.PathLike | None, complete: bool = True) -> str | None:
     """Check a checkpoint against the model that is to take it.
 
     Args:

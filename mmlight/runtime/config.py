@@ -8,6 +8,7 @@ import os
 import re
 import traceback
 from collections.abc import Iterator
+from typing import Any
 
 import mmengine.registry as registries
 from mmengine.config import Config, ConfigDict
@@ -207,7 +208,7 @@ def _import_scope(scope: str) -> None:
         raise InputError(f"config key default_scope: '{scope}' needs `pip install {package}` ({error})") from error
 
 
-def innermost(dataset: dict) -> dict:
+def innermost(dataset: Any) -> Any:
     """The data set inside wrappers such as RepeatDataset or ConcatDataset."""
     while 'dataset' in dataset or 'datasets' in dataset:
         dataset = dataset['dataset'] if 'dataset' in dataset else dataset['datasets'][0]

@@ -56,7 +56,7 @@ def inference(
 
 
 def checked_shape(shape: Sequence[int]) -> tuple[int, int]:
-    sides = list(shape) if isinstance(shape, (tuple, list)) else [shape]
+    sides: list[Any] = list(shape) if isinstance(shape, (tuple, list)) else [shape]
     if len(sides) not in (1, 2) or any(type(side) is not int or side < 1 for side in sides):
         raise InputError(f'shape: {shape!r}; must be two positive integers, height and width')
     return sides[0], sides[-1]
@@ -98,14 +98,14 @@ def build(config: Config) -> nn.Module:
 
 
 def _forward(network: nn.Module, image: torch.Tensor) -> Any:
-    shape = tuple(image.shape[2:])
+    height, width = image.shape[2:]
     try:
         if isinstance(network, BaseModel):
-            return network(image, empty_samples(shape) * len(image), mode='tensor')
+            return network(image, empty_samples((height, width)) * len(image), mode='tensor')
         return network(image)
     except Exception as error:  # whatever goes wrong in there, the model and the size are what the user can change
         reason = f'{type(error).__name__}: {error}'.strip(': ').split('\n')[0]
-        name, (height, width) = type(network).__name__, shape
+        name = type(network).__name__
         raise InputError(f'shape: {name} cannot run on an image of {height} x {width} ({reason})') from error
 
 
@@ -121,7 +121,7 @@ def empty_samples(shape: tuple[int, int]) -> list[BaseDataElement]:
 class _Proposals:
     """Gives a two-stage detector the proposals of a trained one: as many as ``test_cfg`` allows, never fewer."""
 
-    def __init__(self, network: nn.Module, shape: tuple[int, int]):
+    def __init__(self, network: Any, shape: tuple[int, int]):
         self.network, self.shape = network, shape
         test_cfg = getattr(network, 'test_cfg', None) or {}
         has_stages = has_module(network, 'rpn_head') and has_module(network, 'roi_head')

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import cv2
 import matplotlib
@@ -17,7 +18,6 @@ from mmengine.dataset import pseudo_collate
 from mmengine.registry import VISUALIZERS
 from mmengine.structures import BaseDataElement, PixelData
 from mmengine.visualization import Visualizer
-from torch import nn
 
 from mmlight.errors import InputError
 from mmlight.runtime.config import innermost, is_segmentation, load_config, one_line
@@ -121,7 +121,8 @@ def predict(
 
 
 def _predict_files(cfg, model, meta, sources, output, weights) -> Prediction:
-    result, entries = Prediction(output.folder / 'predictions.json'), []
+    result = Prediction(output.folder / 'predictions.json')
+    entries: list[dict] = []
     try:
         with tempfile.TemporaryDirectory(prefix='mmlight-predict-') as temporary:
             _fill(result, entries, _Network(cfg, model), _Drawer(cfg, meta, output), _items(sources, temporary))
@@ -133,8 +134,8 @@ def _predict_files(cfg, model, meta, sources, output, weights) -> Prediction:
 
 def _items(sources: list[str], temporary: str) -> Iterator[Frame | tuple[str, str]]:
     """Each frame of each source; (source, reason) for a source that cannot be read."""
-    lengths = [length(source) for source in sources]
-    total = None if None in lengths else sum(lengths)
+    lengths = [found for source in sources if (found := length(source)) is not None]
+    total = sum(lengths) if len(lengths) == len(sources) else None
 
     def read() -> Iterator[Frame | tuple[str, str]]:
         for source in sources:
@@ -158,7 +159,7 @@ def _fill(result, entries, network, drawer, items) -> None:
 class _Network:
     """Runs frames through the test pipeline and the model; images that have one size there go in batches."""
 
-    def __init__(self, cfg: Config, model: nn.Module) -> None:
+    def __init__(self, cfg: Config, model: Any) -> None:
         if not (cfg.get('test_dataloader') or {}).get('dataset') or not cfg.get('visualizer'):
             raise InputError(f'config {cfg.filename}: `predict` needs its test_dataloader.dataset and visualizer')
         dataset = innermost(cfg.test_dataloader.dataset)
@@ -186,7 +187,7 @@ class _Network:
 
     def _prepare(self, frame: Frame) -> dict:
         path = str(frame.path or frame.source)
-        data = {'img_path': path, 'img_id': self.count, 'reduce_zero_label': False, 'seg_fields': []}
+        data: dict[str, Any] = {'img_path': path, 'img_id': self.count, 'reduce_zero_label': False, 'seg_fields': []}
         self.count += 1
         for step in self.pipeline.transforms:
             if frame.path is None and isinstance(step, LoadImageFromFile):
@@ -225,8 +226,10 @@ class _Drawer:
         self.output, self.classes = output, meta.get('classes')
         self.visualizer = _visualizer(cfg, meta)
         self.visualizer.add_image = self._keep
-        self.names, self.drawn = Names(), None
-        self.source, self.video, self.writer = None, '', None
+        self.names, self.video = Names(), ''
+        self.source: str | None = None
+        self.drawn: Any = None
+        self.writer: Any = None
 
     def _keep(self, name: str, image: np.ndarray, *args, **kwargs) -> None:
         self.drawn = image
@@ -266,7 +269,7 @@ class _Drawer:
             file = self.output.folder / self.video
             file.parent.mkdir(exist_ok=True)
             size = picture.shape[1::-1]
-            self.writer = cv2.VideoWriter(str(file), cv2.VideoWriter_fourcc(*'mp4v'), frame.rate, size)
+            self.writer = cv2.VideoWriter(str(file), cv2.VideoWriter.fourcc(*'mp4v'), frame.rate, size)
             if not self.writer.isOpened():
                 raise InputError(f'video {file}: cannot be written')
             result.videos.append(file)

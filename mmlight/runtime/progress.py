@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterable, Iterator
 from logging import StreamHandler
+from typing import Any
 
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
@@ -55,7 +56,7 @@ class ProgressBar(Hook):
     def __init__(self, force: bool = False) -> None:
         self.force = force
         self.progress: Progress | None = None
-        self.tasks: dict[str, int] = {}
+        self.tasks: dict[str, Any] = {}
         self.streams: list[tuple[StreamHandler, object]] = []
 
     def before_run(self, runner: Runner) -> None:

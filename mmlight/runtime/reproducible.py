@@ -10,6 +10,7 @@ As a by-product the result does not depend on the number of workers.
 import random
 from collections.abc import Iterator
 from itertools import islice
+from typing import Any
 
 import numpy as np
 import torch
@@ -63,9 +64,9 @@ class SeededBatchSampler:
         skip: batches of ``batch_sampler`` to pass over, the next time only.
     """
 
-    def __init__(self, batch_sampler: torch.utils.data.Sampler, key: tuple[int, ...]) -> None:
+    def __init__(self, batch_sampler: Any, key: tuple[int, ...]) -> None:
         self.batch_sampler = batch_sampler
-        self.sampler = getattr(batch_sampler, 'sampler', None)  # mmengine's hooks call its `set_epoch`
+        self.sampler: Any = getattr(batch_sampler, 'sampler', None)  # mmengine's hooks call its `set_epoch`
         self.key = key
         self.number = 0
         self.skip = 0
@@ -183,5 +184,5 @@ def _with_new_samplers(runner: Runner, loader: DataLoader) -> DataLoader:
     return runner.build_dataloader(settings, seed=runner.seed, diff_rank_seed=diff_rank_seed)
 
 
-def _batch_resizers(runner: Runner) -> list[tuple[str, torch.nn.Module]]:
+def _batch_resizers(runner: Runner) -> list[tuple[str, Any]]:
     return [item for item in runner.model.named_modules() if getattr(item[1], '_input_size', None)]

@@ -64,7 +64,7 @@ def prepare(config: str | os.PathLike | Config, options: RunOptions) -> Config:
     if options.work_dir is not None or not cfg.get('work_dir'):
         cfg.work_dir = str(options.work_dir or Path('work_dirs') / Path(cfg.filename or 'config').stem)
     if options.data is not None:
-        use = use_mask_folder if cfg.get('default_scope') == 'mmseg' else use_coco_folder
+        use: Any = use_mask_folder if cfg.get('default_scope') == 'mmseg' else use_coco_folder
         given = {key: _value(cfg, key) for key in _leaves(options.cfg_options or {})}
         use(cfg, options.data)
         for key, value in given.items():
@@ -127,7 +127,7 @@ def build_runner(cfg: Config, job: str) -> Runner:
         check_strides(plain_model(runner))
         if job == 'train':
             runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
-            loops = runner.train_loop, runner.val_loop  # reading them builds them
+            loops: tuple[Any, ...] = runner.train_loop, runner.val_loop  # reading them builds them
         else:
             loops = (runner.test_loop,)
     except InputError:
@@ -164,7 +164,7 @@ def add_hooks(cfg: Config, save_on_term: bool | None = None) -> None:
             positive_int(f'config key {where}', interval=hook['interval'])
     saving = (cfg.get('default_hooks') or {}).get('checkpoint')
     if isinstance(saving, dict) and saving.get('backend_args') is None and '://' not in str(saving.get('out_dir')):
-        saving.backend_args = ConfigDict(backend='mmlight.atomic')
+        saving['backend_args'] = ConfigDict(backend='mmlight.atomic')
     if isinstance(saving, dict) and (metric := _metric(cfg)):
         saving.setdefault('save_best', metric[0])
         saving.setdefault('rule', 'greater')

@@ -110,7 +110,7 @@ def find_sources(given: Sequence[str | os.PathLike]) -> list[str]:
         InputError: an entry means nothing.
     """
     found: list[str] = []
-    for one in map(os.fspath, given):
+    for one in (os.fspath(entry) for entry in given):
         if one != '-':
             found += _expanded(one)
             continue

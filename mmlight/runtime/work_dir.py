@@ -23,7 +23,7 @@ def locked(work_dir: str | os.PathLike) -> Iterator[None]:
     try:
         import fcntl
     except ImportError:  # Windows
-        fcntl = None
+        fcntl = None  # type: ignore[assignment]
     if fcntl is None or not is_main_process() or int(os.environ.get('RANK', 0)):
         yield
         return
