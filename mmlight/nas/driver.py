@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -58,7 +59,7 @@ class Trial:
         self.reward, self.metrics, self.source = first.reward, first.metrics, first.source
 
     @property
-    def told(self) -> float | list[float]:
+    def told(self) -> Any:
         """What the sampler is told: the reward, or where the objective has several values those."""
         return (self.metrics or {}).get('values', self.reward)
 

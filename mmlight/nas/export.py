@@ -49,7 +49,7 @@ def open_search(work_dir: str | os.PathLike) -> tuple[Config, SearchSpace, Trial
 def ranked(log: TrialLog) -> list[Trial]:
     """Evaluated trials, the best first, each network once."""
     trials = [trial for trial in read_trials(log) if trial.source == trial.number]
-    return sorted(trials, key=lambda trial: (-trial.reward, trial.number))
+    return sorted(trials, key=lambda trial: (-(trial.reward or 0.0), trial.number))
 
 
 def network_of_rank(work_dir: str | os.PathLike, rank: int = 0) -> tuple[Config, SearchSpace, Any]:

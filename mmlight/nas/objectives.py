@@ -7,6 +7,7 @@ import os
 import random
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,10 +24,12 @@ from mmlight.runtime.config import load_config
 try:
     import fcntl
 except ImportError:  # Windows
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]
 
 
-def network_config(space: SearchSpace, choices: Choices, config: str | os.PathLike, options: dict | None = None):
+def network_config(
+    space: SearchSpace, choices: Choices, config: str | os.PathLike, options: dict | None = None
+) -> Config:
     """The config with the network that the choices describe."""
     cfg = load_config(config, options)
     put_network(space, space.decode(choices), cfg)
@@ -58,7 +61,7 @@ def count(cfg: Config, shape: tuple[int, int]) -> tuple[int, int]:
     return found.parameters, found.macs
 
 
-def latency(cfg: Config, shape: tuple[int, int]) -> float:
+def latency(cfg: Config, shape: Sequence[int]) -> float:
     """Milliseconds (median) of the layers of a config's model for one image of ``shape``, on this machine's CPU."""
     from mmlight.measure.latency import measure_latency
     from mmlight.runtime.inference import build, inference
@@ -97,7 +100,7 @@ def check_positive(name: str, value: object) -> None:
         raise InputError(f'{name} must be a number above 0, got {value!r}')
 
 
-def check_shape(name: str, shape: object) -> None:
+def check_shape(name: str, shape: Any) -> None:
     """Refuse anything but a height and a width."""
     pair = isinstance(shape, (list, tuple)) and len(shape) == 2
     if not pair or any(not isinstance(side, int) or side < 1 for side in shape):
@@ -131,7 +134,7 @@ class MACs:
 
     num_values = 1
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_positive('MACs: target', self.target)
         check_shape('MACs: shape', self.shape)
 
@@ -183,7 +186,7 @@ class ProxyTraining:
     seed: int = 0
     timeout: float | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         wanted = [*self.limits, *self.target, *filter(None, [self.against])]
         if unknown := [name for name in wanted if name not in FACTS]:
             raise InputError(
@@ -228,7 +231,7 @@ class ProxyTraining:
         """:data:`FACTS` of a network, as far as they are needed."""
         if self.shape is None:
             return {}
-        found = dict(zip(FACTS, count(cfg, tuple(self.shape)), strict=False))
+        found: dict[str, float] = dict(zip(FACTS, count(cfg, tuple(self.shape)), strict=False))
         if self.needs_latency:
             found['latency'] = latency(cfg, tuple(self.shape))
         return found
@@ -246,7 +249,7 @@ class ProxyTraining:
         value = max(float(metrics[self.metric]), 0.0)  # and -1 where there was nothing to find
         if not math.isfinite(value):
             value = 0.0
-        found = {'reward': value}
+        found: dict[str, Any] = {'reward': value}
         for name, limit in self.target.items():
             if facts[name] > limit:
                 found['reward'] = value * (facts[name] / limit) ** self.exponent

@@ -3,6 +3,7 @@
 import os
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 from mmlight.errors import InputError
 from mmlight.nas.driver import Trial, read_trials
@@ -15,7 +16,7 @@ def best_so_far(trials: list[Trial]) -> list[Trial]:
     """The trials that were better than all before them."""
     found: list[Trial] = []
     for trial in trials:
-        if trial.source == trial.number and (not found or trial.reward > found[-1].reward):
+        if trial.source == trial.number and (not found or (trial.reward or 0.0) > (found[-1].reward or 0.0)):
             found.append(trial)
     return found
 
@@ -96,7 +97,7 @@ def table(rows: list[dict]) -> list[str]:
     ]
 
 
-def _plot_curves(log, trials: list[Trial], path: Path) -> None:
+def _plot_curves(log: TrialLog, trials: list[Trial], path: Path) -> None:
     from matplotlib.figure import Figure
 
     generations = log.of('generation')

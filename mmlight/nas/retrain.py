@@ -108,7 +108,9 @@ def compare(
     return [Row(row.name, row.config, row.parameters, row.macs, tuple(v)) for row, v in zip(rows, values, strict=True)]
 
 
-def _train(objective: Retraining, out: Path, rows: list[Row], seeds: Sequence[int], workers: int, watch) -> list[list]:
+def _train(
+    objective: Retraining, out: Path, rows: list[Row], seeds: Sequence[int], workers: int, watch: Callable | None
+) -> list[list]:
     jobs = {i * len(seeds) + j: (i, seed) for i in range(len(rows)) for j, seed in enumerate(seeds)}
     results: dict[int, float] = {}
     pool = Processes(objective, out, workers)

@@ -12,7 +12,7 @@ from mmengine.config import Config
 from mmengine.registry import Registry
 
 from mmlight.errors import InputError
-from mmlight.nas.backends import make_backend
+from mmlight.nas.backends import Backend, make_backend
 from mmlight.nas.driver import Progress, SearchDriver, Trial
 from mmlight.nas.front import write as write_front
 from mmlight.nas.log import TrialLog
@@ -33,7 +33,7 @@ PROXY = (
 )
 
 
-def build(kind: str, section: dict, known: Registry, *arguments):
+def build(kind: str, section: dict, known: Registry, *arguments: object) -> Any:
     """An object of a config's section.
 
     Raises:
@@ -71,11 +71,11 @@ def load_search(path: str | os.PathLike) -> Config:
     for section in SECTIONS:
         if not isinstance(search[section], dict):
             raise InputError(f'config key search.{section}: must be a dict with a type, got {search[section]!r}')
-    search.objective.setdefault('config', str(path))
+    search['objective'].setdefault('config', str(path))
     return cfg
 
 
-def make_space(cfg: Config):
+def make_space(cfg: Config) -> Any:
     """The space of a search's config."""
     return build('search.space', cfg.search.space, SPACES)
 
@@ -125,7 +125,7 @@ def run(
         )
     objective.check()
     work_dir.mkdir(parents=True, exist_ok=True)
-    identity = {section: dict(search[section]) for section in SECTIONS}
+    identity: dict[str, Any] = {section: dict(search[section]) for section in SECTIONS}
     identity['objective'].pop('config')  # its path may differ from machine to machine
     identity |= _proxy(search.objective, work_dir / 'trials.jsonl')
     with locked(work_dir):
@@ -144,7 +144,9 @@ def run(
         return trials
 
 
-def _driver(space, sampler, place, work_dir, search, identity, watch, on_trial) -> SearchDriver:
+def _driver(
+    space: Any, sampler: Any, place: Backend, work_dir: Path, search: Any, identity: dict, watch: Any, on_trial: Any
+) -> SearchDriver:
     try:
         return SearchDriver(
             space,
@@ -164,7 +166,7 @@ def _driver(space, sampler, place, work_dir, search, identity, watch, on_trial) 
         raise
 
 
-def _proxy(objective: dict, log: Path) -> dict[str, str]:
+def _proxy(objective: Any, log: Path) -> dict[str, str]:
     """A digest of each part of the config that trials are trained with: their rewards cannot be compared with those of
     another. Nothing where the log to go on with is older than these entries."""
     if log.exists() and not any(key.startswith('proxy.') for key in (TrialLog(log).events or [{'proxy.': ''}])[0]):
@@ -197,7 +199,7 @@ def _keep(cfg: Config, config: str | os.PathLike, path: Path) -> None:
 class Display:
     """A line about each generation; on a terminal also a bar that moves with each trial. To be used in ``with``."""
 
-    def __enter__(self):
+    def __enter__(self) -> 'Display':
         self.bar = make_progress()
         self.best: float | None = None
         if self.bar is not None:
@@ -205,7 +207,7 @@ class Display:
             self.task = self.bar.add_task('trials', total=None, note='')
         return self
 
-    def __exit__(self, *error) -> None:
+    def __exit__(self, *error: object) -> None:
         if self.bar is not None:
             self.bar.stop()
 

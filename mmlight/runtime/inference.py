@@ -37,7 +37,7 @@ def network_and_shape(
 
 @contextmanager
 def inference(
-    network: nn.Module, shape: tuple[int, int], channels: int = 3, batch: int = 1
+    network: nn.Module, shape: Sequence[int], channels: int = 3, batch: int = 1
 ) -> Iterator[tuple[Callable, int]]:
     """``network`` in evaluation mode, ready to run: yields a function without arguments and the number of RoIs.
 
@@ -121,7 +121,7 @@ def empty_samples(shape: tuple[int, int]) -> list[BaseDataElement]:
 class _Proposals:
     """Gives a two-stage detector the proposals of a trained one: as many as ``test_cfg`` allows, never fewer."""
 
-    def __init__(self, network: Any, shape: tuple[int, int]):
+    def __init__(self, network: Any, shape: Sequence[int]):
         self.network, self.shape = network, shape
         test_cfg = getattr(network, 'test_cfg', None) or {}
         has_stages = has_module(network, 'rpn_head') and has_module(network, 'roi_head')

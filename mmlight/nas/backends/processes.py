@@ -8,6 +8,8 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Sequence
+from multiprocessing.connection import Connection
+from typing import Any, NoReturn
 
 from mmlight.errors import InputError
 from mmlight.nas.backends.base import Backend, Objective, Outcome, attempt, check_workers
@@ -16,10 +18,10 @@ from mmlight.nas.samplers.base import Choices
 SPAWN = multiprocessing.get_context('spawn')
 
 
-def _work(connection, objective: Objective, work_dir: str, device: str | None) -> None:
+def _work(connection: Connection, objective: Objective, work_dir: str, device: str | None) -> None:
     """A worker's life: trials from the pipe, outcomes into it, until the pipe closes or the driver dies."""
     os.setpgrp()  # with all that the objective starts
-    parent = multiprocessing.parent_process()
+    parent: Any = multiprocessing.parent_process()
     threading.Thread(target=_die_with, args=(parent.sentinel,), daemon=True).start()
     if device is not None:
         os.environ['CUDA_VISIBLE_DEVICES'] = device
@@ -41,10 +43,10 @@ def _die_with(sentinel: int) -> None:
 
 
 class _Worker:
-    def __init__(self, name: str, *arguments):
+    def __init__(self, name: str, *arguments: object):
         self.name = name
         self.connection, other = SPAWN.Pipe()
-        self.process = SPAWN.Process(target=_work, args=(other, *arguments), daemon=False)
+        self.process: Any = SPAWN.Process(target=_work, args=(other, *arguments), daemon=False)
         self.process.start()
         other.close()
         self.number: int | None = None
@@ -91,7 +93,7 @@ class Processes(Backend):
                     worker.connection.send((worker.number, choices))
 
     def poll(self, timeout: float) -> list[Outcome]:
-        waiting = {w.connection: i for i, w in enumerate(self.workers)}
+        waiting: dict[Any, int] = {w.connection: i for i, w in enumerate(self.workers)}
         waiting |= {w.process.sentinel: i for i, w in enumerate(self.workers)}
         ready = multiprocessing.connection.wait(list(waiting), timeout)
         outcomes = []
@@ -123,5 +125,5 @@ class Processes(Backend):
             worker.kill()
 
 
-def _died():
+def _died() -> NoReturn:
     raise EOFError

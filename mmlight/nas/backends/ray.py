@@ -3,6 +3,7 @@
 import os
 import socket
 from collections import deque
+from typing import Any
 
 from mmlight.errors import InputError
 from mmlight.nas.backends.base import Backend, Objective, Outcome, attempt, check_workers
@@ -100,7 +101,7 @@ class RayTasks(Backend):
             self.ray.shutdown()
 
 
-def _join(ray, address: str | None) -> None:
+def _join(ray: Any, address: str | None) -> None:
     try:
         if address is None:
             # its head would listen on all interfaces

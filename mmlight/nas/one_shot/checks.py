@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config
 from mmengine.dataset import BaseDataset
@@ -12,7 +13,7 @@ from mmlight.data.coco_folder import iter_datasets
 from mmlight.errors import InputError
 
 
-def image_paths(dataset: Dataset) -> list[str]:
+def image_paths(dataset: Any) -> list[str]:
     """The image files of a data set."""
     return [str(dataset.get_data_info(index)['img_path']) for index in range(len(dataset))]
 

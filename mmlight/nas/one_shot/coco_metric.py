@@ -5,6 +5,7 @@ import io
 import json
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from mmdet.datasets.api_wrappers import COCO, COCOeval
 from mmdet.evaluation import CocoMetric
@@ -25,7 +26,9 @@ class ExactCocoMetric(CocoMetric):
         kwargs: Of ``CocoMetric``; ``metric`` must be ``'bbox'``.
     """
 
-    def __init__(self, **kwargs):
+    _coco_api: Any
+
+    def __init__(self, **kwargs: Any):
         super().__init__(**{**kwargs, 'metric': 'bbox'})
 
     def compute_metrics(self, results: list) -> dict[str, float]:

@@ -4,8 +4,9 @@ import hashlib
 import random
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path as File
+from typing import Any
 
 import torch
 from mmengine.dist import broadcast_object_list, get_rank, get_world_size
@@ -79,7 +80,8 @@ class SearchLoop(BaseLoop):
     def run(self) -> nn.Module:
         """Search, or what is left of it, and write the result."""
         self._open_log()
-        self.started, self.fresh, self.done = time.monotonic(), 0, set()
+        self.started, self.fresh = time.monotonic(), 0
+        self.done: set[tuple[Path, int]] = set()
         self.search()
         return self.runner.model
 
@@ -115,7 +117,7 @@ class SearchLoop(BaseLoop):
         self.scores = {(tuple(event['path']), event['draw']): event['score'] for event in known[0]}
 
     @property
-    def _val(self) -> DataLoader:
+    def _val(self) -> Any:
         return self.runner.val_loop.dataloader
 
     @property
@@ -213,7 +215,7 @@ class StageSearchLoop(SearchLoop):
         max_params: int | None = None,
         recalibration: int = 200,
         repeats: int = 3,
-        **kwargs,
+        **kwargs: Any,
     ):
         checks.int_from(0, 'StageSearchLoop', recalibration=recalibration, repeats=repeats)
         super().__init__(runner, dataloader, **kwargs)
@@ -282,7 +284,7 @@ class GreedyOpSearchLoop(SearchLoop):
 
     kind = 'candidate'
 
-    def __init__(self, runner: Runner, dataloader: DataLoader | dict, width: int = 3, **kwargs):
+    def __init__(self, runner: Runner, dataloader: DataLoader | dict, width: int = 3, **kwargs: Any):
         super().__init__(runner, dataloader, **kwargs)
         checks.positive_int('GreedyOpSearchLoop', width=width)
         self.width = width
@@ -320,13 +322,13 @@ class GreedyOpSearchLoop(SearchLoop):
             self.supernet.set_path(before)
 
 
-def _bytes(model: nn.Module):
+def _bytes(model: nn.Module) -> Iterator[bytes]:
     for name, tensor in sorted(model.state_dict().items()):
         yield name.encode()
         yield tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
 
 
-def _digest(parts) -> str:
+def _digest(parts: Iterable[bytes]) -> str:
     digest = hashlib.sha256()
     for part in parts:
         digest.update(part)

@@ -1,6 +1,7 @@
 """The supernet inside a runner's model, and which of its paths runs in a training step."""
 
 import random
+from typing import Any
 
 from mmengine.config import Config
 from mmengine.dist import broadcast_object_list
@@ -21,12 +22,12 @@ UNFIT = {
 }
 
 
-def plain_model(runner: Runner) -> nn.Module:
+def plain_model(runner: Runner) -> Any:
     """The detector, without a wrapper for several processes."""
     return runner.model.module if is_model_wrapper(runner.model) else runner.model
 
 
-def find_supernet(model: nn.Module) -> nn.Module:
+def find_supernet(model: nn.Module) -> Any:
     """The supernet in a detector.
 
     Raises:

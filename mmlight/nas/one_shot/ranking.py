@@ -84,7 +84,7 @@ class StandAlone:
 
     def run(self, watch: Callable[[str], None] = print) -> File:
         """Train what is not trained yet; returns the report."""
-        jobs = [(path, None, seed) for seed in self.seeds for path in self.paths]
+        jobs: list[tuple[Path, Path | None, int]] = [(path, None, seed) for seed in self.seeds for path in self.paths]
         if self.dilations is not None:
             jobs += [(self.found, tuple(self.dilations), seed) for seed in self.seeds]
         for number, (path, dilations, seed) in enumerate(jobs, 1):

@@ -3,12 +3,12 @@
 import random
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from mmengine.dist import all_reduce, get_rank, get_world_size
-from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from mmlight.runtime.reproducible import SeededBatch
 
@@ -24,7 +24,7 @@ def training_batches(loader: DataLoader, batch_size: int, number: int, seed: int
     world, rank = get_world_size(), get_rank()
     number = -(-number // world) * world
     batches = _batches(loader.dataset, batch_size, random.Random(f'{seed} {draw}'))
-    chosen = [SeededBatch(next(batches), (RECALIBRATION, seed, draw, i)) for i in range(number)]
+    chosen: list[Any] = [SeededBatch(next(batches), (RECALIBRATION, seed, draw, i)) for i in range(number)]
     return DataLoader(
         loader.dataset,
         batch_sampler=chosen[rank::world],
@@ -33,7 +33,7 @@ def training_batches(loader: DataLoader, batch_size: int, number: int, seed: int
     )
 
 
-def _batches(dataset: Dataset, size: int, rng: random.Random) -> Iterator[list[int]]:
+def _batches(dataset: Any, size: int, rng: random.Random) -> Iterator[list[int]]:
     """Endless shuffled batches of images that are all tall or all wide, as mmdet trains."""
     waiting: dict[bool, list[int]] = {}
     while True:
@@ -47,7 +47,7 @@ def _batches(dataset: Dataset, size: int, rng: random.Random) -> Iterator[list[i
 
 
 @contextmanager
-def recalibrated(model: nn.Module, batches: Iterable[dict]) -> Iterator[None]:
+def recalibrated(model: Any, batches: Iterable[dict]) -> Iterator[None]:
     """Let the path that runs have its own batch norm statistics inside the ``with`` block.
 
     The statistics of backbone, neck and a one-stage head are reset, measured as plain averages over the batches (which
@@ -76,7 +76,7 @@ def recalibrated(model: nn.Module, batches: Iterable[dict]) -> Iterator[None]:
                 if head is not None and any(isinstance(module, _BatchNorm) for module in head.modules()):
                     head(features)
         for norm in norms:
-            if norm.num_batches_tracked > 0:  # of the path that runs
+            if norm.num_batches_tracked is not None and norm.num_batches_tracked > 0:  # of the path that runs
                 all_reduce(norm.running_mean, 'mean')
                 all_reduce(norm.running_var, 'mean')
         model.eval()

@@ -5,11 +5,10 @@ import json
 import re
 from collections.abc import Sequence
 from pathlib import Path as File
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from mmengine.config import Config, ConfigDict
-from torch import nn
 
 from mmlight.errors import InputError
 from mmlight.measure.complexity import measure
@@ -36,13 +35,14 @@ class StageCosts:
         cfg: Of which the size is read; 800x1088 if it has none.
     """
 
-    def __init__(self, supernet: nn.Module, cfg: Config):
+    def __init__(self, supernet: Any, cfg: Config):
         try:
             shape = evaluated_shape(cfg)
         except InputError:
             shape = (800, 1088)
-        self.shape = tuple(-(-side // 32) * 32 for side in shape)
-        self.supernet, self.costs = supernet, None
+        self.shape = (-(-shape[0] // 32) * 32, -(-shape[1] // 32) * 32)
+        self.supernet = supernet
+        self.costs: list[dict[int, tuple[int, int]]] = []
 
     def _measure(self) -> None:
         choices = self.supernet.choices
@@ -52,16 +52,16 @@ class StageCosts:
             with torch.device('meta'):
                 network = MODELS.build(self.supernet.backbone_config(path))
             found = measure(network, self.shape)
-            rest = [found.parameters, found.macs]
+            rest = (found.parameters, found.macs)
             for name, count, costs in zip(self.supernet.stage_names, path, self.costs, strict=True):
                 part = found.by_part[name]
                 costs[count] = (part.parameters, part.macs)
-                rest = [rest[0] - part.parameters, rest[1] - part.macs]
-            self.rest = tuple(rest)
+                rest = (rest[0] - part.parameters, rest[1] - part.macs)
+            self.rest = rest
 
     def __call__(self, path: Path) -> tuple[int, int]:
         """Parameters and multiply-adds."""
-        if self.costs is None:
+        if not self.costs:
             self._measure()
         parts = [self.rest, *(costs[count] for costs, count in zip(self.costs, path, strict=True))]
         return sum(part[0] for part in parts), sum(part[1] for part in parts)
@@ -117,7 +117,7 @@ def write_stage_search(loop: 'StageSearchLoop', scored: Sequence[tuple[Path, flo
     (best, score), anchor = scored[0], loop.supernet.anchor
     write(loop, best, score)
     costs = {path: loop.costs(path) for path, _ in scored}
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             'rank': rank,
             'allocation': ', '.join(map(str, path)) + (' (anchor)' if path == anchor else ''),
@@ -195,7 +195,9 @@ def _mean_and_spread(values: Sequence[float]) -> tuple[float, float]:
     return (sum(values) / len(values), (max(values) - min(values)) / 2) if values else (0.0, 0.0)
 
 
-def _plot_ranking(loop, scored, costs: dict, spread: float, path: File) -> None:
+def _plot_ranking(
+    loop: 'StageSearchLoop', scored: Sequence[tuple[Path, float]], costs: dict, spread: float, path: File
+) -> None:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 3.4), layout='constrained')
@@ -230,7 +232,7 @@ def _plot_beam(steps: Sequence[BeamStep], metric: str, path: File) -> None:
     _save(figure, path)
 
 
-def _save(figure, path: File) -> None:
+def _save(figure: Any, path: File) -> None:
     content = io.BytesIO()
     figure.savefig(content, format='png', dpi=110)
     _put(path, content.getvalue())

@@ -3,6 +3,7 @@
 import random
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -87,9 +88,7 @@ class ControllerNetwork(nn.Module):
             states.append(state[0])
             points = self.pointer and decision.anchors
             if points:
-                candidates = torch.stack(
-                    [torch.zeros_like(state[0]) if a is None else states[a] for a in decision.anchors], 1
-                )
+                candidates = torch.stack([torch.zeros_like(state[0]) if a is None else states[a] for a in points], 1)
                 mixed = torch.tanh(self.reference(candidates) + self.query(state[0])[:, None])
                 logits = self.score(mixed).squeeze(-1)
             else:
@@ -186,7 +185,7 @@ class RNNController(Sampler):
         clip: float = 0.2,
         ratio: str = 'decision',
         seed: int = 0,
-        **network,
+        **network: Any,
     ):
         super().__init__(space)
         checks.one_of(('ppo', 'reinforce'), 'RNNController', algorithm=algorithm)

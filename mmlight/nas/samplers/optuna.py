@@ -1,6 +1,7 @@
 """Optuna's samplers on mmlight's spaces."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from mmlight.errors import InputError
 from mmlight.nas.samplers.base import Choices, Sampler
@@ -42,21 +43,21 @@ class OptunaSampler(Sampler):
         self.optuna = optuna
         self.options = dict(options or {})
         self.make = getattr(optuna.samplers, sampler)
-        self.directions = list(directions)
+        self.directions: list[Any] = list(directions)
         if not self.directions or not set(self.directions) <= {'maximize', 'minimize'}:
             raise InputError(f"OptunaSampler: directions must be 'maximize' or 'minimize', got {directions!r}")
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.study = self._study()
         self.pending: dict[Choices, list[int]] = {}
 
-    def _study(self):
+    def _study(self) -> Any:
         return self.optuna.create_study(directions=self.directions, sampler=self.make(**self.options))
 
     def ask(self, count: int, seed: int) -> list[Choices]:
         self.study.sampler = self.make(**{**self.options, 'seed': seed % 2**32})
         batch = []
         for _ in range(count):
-            trial, choices = self.study.ask(), []
+            trial, choices = self.study.ask(), list[int]()
             for step, decision in enumerate(self.space.decisions):
                 proposed = trial.suggest_categorical(f'{step}', list(range(decision.size)))
                 legal = self.space.mask(choices)
@@ -91,7 +92,7 @@ class OptunaSampler(Sampler):
 
     def load_state_dict(self, state: dict) -> None:
         self.study = self._study()
-        distributions = {
+        distributions: dict[str, Any] = {
             f'{step}': self.optuna.distributions.CategoricalDistribution(list(range(decision.size)))
             for step, decision in enumerate(self.space.decisions)
         }

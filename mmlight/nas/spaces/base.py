@@ -152,8 +152,9 @@ class SearchSpace(DecisionSpace):
 
     def draw(self, networks: Mapping[str, Any], path: str | os.PathLike) -> bool:
         """Write a picture of networks (title to table); False where the space has none."""
-        graphs = {title: self.graph(network) for title, network in networks.items()}
-        if not graphs or None in graphs.values():
+        found = {title: self.graph(network) for title, network in networks.items()}
+        graphs = {title: graph for title, graph in found.items() if graph is not None}
+        if not graphs or len(graphs) < len(found):
             return False
         draw(graphs, path, per_row=3)
         return True

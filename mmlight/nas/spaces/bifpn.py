@@ -4,6 +4,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
+from typing import Any
 
 from mmengine.config import Config
 
@@ -131,7 +132,8 @@ class BiFPNSpace(SearchSpace):
         return architecture.graph
 
     def apply(self, architecture: Pyramid, config: Config) -> None:
-        neck, head = config.model.get('neck') or {}, config.model.get('bbox_head') or {}
+        neck: Any = config.model.get('neck') or {}
+        head: Any = config.model.get('bbox_head') or {}
         if neck.get('type') not in ('mmlight.BiFPN', 'mmlight.GraphFPN') or 'in_channels' not in head:
             raise InputError(
                 'BiFPNSpace: model.neck must be a mmlight.BiFPN or mmlight.GraphFPN and model.bbox_head must have '

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from math import comb, factorial, prod
+from typing import Any
 
 from mmengine.config import Config
 
@@ -101,7 +102,7 @@ class NASFPNSpace(SearchSpace):
         return architecture.to_dict()
 
     def apply(self, architecture: FeatureGraph, config: Config) -> None:
-        neck = config.model.get('neck') or {}
+        neck: Any = config.model.get('neck') or {}
         if neck.get('type') not in ('mmlight.NASFPN', 'mmlight.GraphFPN'):
             raise InputError(
                 f'NASFPNSpace: model.neck must be a mmlight.NASFPN or mmlight.GraphFPN, got {neck.get("type")!r}'

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping, Sequence
 from math import prod
+from typing import Any
 
 from mmengine.config import Config
 
@@ -42,10 +43,8 @@ class NASNetSpace(SearchSpace):
     def decode(self, choices: Sequence[int]) -> Cells:
         choices = self.check(choices)
         blocks = [
-            CellBlock(
-                tuple(choices[i : i + 2]), tuple(OPS[op] for op in choices[i + 2 : i + 4]), COMBINES[choices[i + 4]]
-            )
-            for i in range(0, len(choices), 5)
+            CellBlock((a, b), (OPS[op_a], OPS[op_b]), COMBINES[combine])
+            for a, b, op_a, op_b, combine in (choices[i : i + 5] for i in range(0, len(choices), 5))
         ]
         return Cells(tuple(blocks[: self.num_blocks]), tuple(blocks[self.num_blocks :]))
 
@@ -76,7 +75,7 @@ class NASNetSpace(SearchSpace):
         if backbone.get('type') != 'mmlight.NASNet':
             raise InputError(f'NASNetSpace: model.backbone must be a mmlight.NASNet, got {backbone.get("type")!r}')
         backbone.cells = self.to_dict(architecture)
-        neck = config.model.get('neck') or {}
+        neck: Any = config.model.get('neck') or {}
         if 'in_channels' in neck:  # a cell is as wide as it has blocks that nothing reads
             width = backbone.get('channels', 32) * len(Cells.outputs(architecture.normal))
             neck.in_channels = [width * 2**stage for stage in backbone.get('out_indices', (1, 2, 3))]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from itertools import product
+from typing import Any
 
 from mmengine.config import Config
 
@@ -49,7 +50,8 @@ class StageSpace(SearchSpace):
         self.size = len(members)
         self._prefixes = {blocks[:end] for blocks in members for end in range(len(blocks) + 1)}
         if not self.size:
-            sums = sorted({self.cost(blocks) for blocks in product(*self.choices)}, key=lambda x: abs(x - budget))
+            wanted = budget or 0
+            sums = sorted({self.cost(blocks) for blocks in product(*self.choices)}, key=lambda x: abs(x - wanted))
             near = ' and '.join(f'{x:g}' for x in sorted(sums[:2]))
             raise InputError(f'StageSpace: budget {budget:g} has no allocation, the nearest budgets are {near}')
 
@@ -120,7 +122,7 @@ class OpSpace(SearchSpace):
         write_into(config, block_dilations=architecture)
 
 
-def write_into(config: Config, **entries) -> None:
+def write_into(config: Config, **entries: Any) -> None:
     """Set entries of a config's backbone, which must be one that takes them."""
     backbone = config.model.backbone
     if backbone.get('type') not in BACKBONES:
