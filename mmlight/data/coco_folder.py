@@ -281,8 +281,10 @@ def use_coco_folder(cfg: Config, folder: str | Path, repaired_to: str | Path | N
     return cfg
 
 
-STALE = ('dataset_type', 'train_ann', 'val_ann', 'annotations', 'images', 'ann_file', 'train_pipeline', 'test_pipeline')
-STALE += ('decode_head', 'auxiliary_head')
+STALE = (
+    *('dataset_type', 'train_ann', 'val_ann', 'annotations', 'images', 'ann_file', 'train_pipeline', 'test_pipeline'),
+    *('decode_head', 'auxiliary_head'),
+)
 """What configs name at their top to use it below, where it has been replaced."""
 
 

@@ -121,7 +121,7 @@ def _of_boxes(cfg: Config, results: str, metrics: dict, out: Path) -> list[list[
         truth.append(dict(kept, bboxes_ignore=places[ignored], labels_ignore=labels[ignored]))
     _, of_classes = eval_map(found, truth, iou_thr=0.5, dataset=classes, logger='silent', nproc=1)
     _draw_curves(of_classes, classes, out / 'precision_recall.png')
-    rows = [['class', 'AP', 'AP50', 'objects', 'detections']]
+    rows: list[list] = [['class', 'AP', 'AP50', 'objects', 'detections']]
     for name, one in zip(classes, of_classes, strict=True):
         average = metrics.get(f'coco/{name}_precision', float('nan'))
         rows.append([name, round(float(average), 3), round(float(one['ap']), 3), int(one['num_gts']), one['num_dets']])
