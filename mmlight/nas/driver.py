@@ -35,7 +35,7 @@ class Trial:
         choices: The decisions.
         key: Of the network; None for an illegal one.
         reward: None for a trial that still runs or was dropped.
-        metrics: What the objective reported.
+        metrics: What the objective reported, a dict; None like ``reward``.
         source: The trial whose result it has: its own number where it was evaluated.
     """
 
@@ -43,7 +43,7 @@ class Trial:
     choices: Choices
     key: str | None
     reward: float | None = None
-    metrics: dict | None = None
+    metrics: Any = None
     source: int | None = None
 
     def take(self, event: dict) -> None:
@@ -160,7 +160,7 @@ class SearchDriver:
         self._restore()
         evaluation = Evaluation(self.backend, [event['seconds'] for event in self.log.of('done')])
         start, before = time.monotonic(), self.evaluated
-        self.pace = lambda: (time.monotonic() - start) / max(self.evaluated - before, 1)
+        self.pace: Callable[[], float] = lambda: (time.monotonic() - start) / max(self.evaluated - before, 1)
         try:
             self._evaluate(evaluation)
         except InputError:
@@ -239,10 +239,11 @@ class SearchDriver:
             return
         first = trials[0]
         first.take(event)
+        assert first.key is not None  # an illegal network is not evaluated
         self.results[first.key] = first
         if first.source is not None:
             self.evaluated += 1
-            if self.best is None or first.reward > self.best.reward:
+            if self.best is None or (first.reward or 0.0) > (self.best.reward or 0.0):
                 self.best = first
         for trial in trials[1:]:
             trial.repeat(first)
@@ -251,7 +252,7 @@ class SearchDriver:
     def _tell(self, trials: list[Trial]) -> None:
         if not self.muted:
             self.facts |= self.sampler.tell([t.choices for t in trials], [t.told for t in trials])
-        self.told += [trial.reward for trial in trials]
+        self.told += [trial.reward or 0.0 for trial in trials]
         if len(self.told) >= self.batch_size:
             self._finish_generation()
 

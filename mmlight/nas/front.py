@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 from mmlight.nas.driver import Trial, read_trials
 from mmlight.nas.log import TrialLog
@@ -66,8 +67,11 @@ def _plot(trials: list[Trial], chosen: list[Trial], against: str, path: Path) ->
 
     figure = Figure(figsize=(8, 4), layout='constrained')
     axes = figure.subplots()
-    for known, style, label in ((trials, dict(marker='.', linestyle='', color='0.7'), 'evaluated'),
-                                (chosen, dict(marker='o', color='tab:blue'), 'front')):  # fmt: skip
+    styles: tuple[tuple[list[Trial], dict[str, Any], str], ...] = (
+        (trials, dict(marker='.', linestyle='', color='0.7'), 'evaluated'),
+        (chosen, dict(marker='o', color='tab:blue'), 'front'),
+    )
+    for known, style, label in styles:
         values = [trial.metrics['values'] for trial in known]
         axes.plot([cost for _, cost in values], [value for value, _ in values], label=label, **style)
     for trial in chosen:

@@ -39,7 +39,8 @@ def network_config(
 def put_network(space: SearchSpace, network: Any, cfg: Config) -> None:
     """Write a network into a config that searches; a supernet of the space gives place to it."""
     cfg.pop('search', None)
-    neck, head = cfg.model.get('neck') or {}, cfg.model.get('bbox_head') or {}
+    neck: Any = cfg.model.get('neck') or {}
+    head: Any = cfg.model.get('bbox_head') or {}
     if 'space' not in neck:
         space.apply(network, cfg)
         return
@@ -52,7 +53,7 @@ def put_network(space: SearchSpace, network: Any, cfg: Config) -> None:
         head.feat_channels = kept
 
 
-def count(cfg: Config, shape: tuple[int, int]) -> tuple[int, int]:
+def count(cfg: Config, shape: Sequence[int]) -> tuple[int, int]:
     """Parameters and multiply-adds of a config's model for an image of ``shape``, without memory for its weights."""
     from mmlight.measure.complexity import measure
     from mmlight.runtime.inference import build
@@ -74,7 +75,7 @@ def check_fit(
     space: SearchSpace,
     config: str | os.PathLike,
     options: dict | None,
-    shape: tuple[int, int],
+    shape: Sequence[int],
     choices: Choices | None = None,
 ) -> None:
     """Build the proxy with a network of the space, by default a random one, and count an image of ``shape``, before

@@ -3,13 +3,14 @@
 import os
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 from mmlight.errors import InputError
 from mmlight.nas.driver import Trial, read_trials
 from mmlight.nas.export import open_search, ranked
 from mmlight.nas.front import front, section
+from mmlight.nas.log import TrialLog
 from mmlight.nas.objectives import count, network_config
+from mmlight.nas.spaces import SearchSpace
 
 
 def best_so_far(trials: list[Trial]) -> list[Trial]:
@@ -126,7 +127,7 @@ def _some(best: list[Trial], limit: int = 6) -> list[Trial]:
     return best if len(best) <= limit else [best[i * (len(best) - 1) // (limit - 1)] for i in range(limit)]
 
 
-def _draw(space, best: list[Trial], path: Path) -> bool:
+def _draw(space: SearchSpace, best: list[Trial], path: Path) -> bool:
     return space.draw({f'trial {t.number}: {t.reward:.3f}': space.decode(t.choices) for t in _some(best)}, path)
 
 

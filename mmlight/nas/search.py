@@ -138,10 +138,10 @@ def run(
         except BaseException:
             place.close()
             raise
-        trials = driver.run()
+        found = driver.run()
         if objective.num_values > 1:
             write_front(work_dir, objective)
-        return trials
+        return found
 
 
 def _driver(

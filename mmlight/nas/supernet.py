@@ -47,7 +47,7 @@ class SupernetAccuracy(ProxyTraining):
     recalibration: int = 16
     num_images: int | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         checks.positive_int('SupernetAccuracy', recalibration=self.recalibration)
         if self.num_images is not None:
@@ -87,7 +87,10 @@ class SupernetAccuracy(ProxyTraining):
             raise InputError(f'SupernetAccuracy: {error}') from None
         if metrics is None:
             raise InputError(f'SupernetAccuracy: the loss is not finite, see {folder / "training.log"}')
-        state = ckpt.load(ckpt.latest_checkpoint(folder / 'training'))
+        trained = ckpt.latest_checkpoint(folder / 'training')
+        if trained is None:
+            raise InputError(f'SupernetAccuracy: no checkpoint in {folder / "training"}')
+        state = ckpt.load(trained)
         _write({'state_dict': ckpt.weights_of(state)}, folder / 'supernet.pth')
 
     def __call__(self, choices: Choices, folder: Path) -> dict:

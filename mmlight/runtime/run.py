@@ -151,8 +151,7 @@ def add_hooks(cfg: Config, save_on_term: bool | None = None) -> None:
     """The hooks and the checkpoint backend of this package, unless the config names them itself."""
     hooks = list(cfg.get('custom_hooks') or [])
     saves = 'SLURM_JOB_ID' in os.environ if save_on_term is None else save_on_term
-    named = ['SeedByStep', 'ProgressBar', 'UniqueNames', 'FiniteLoss', 'LastValidation', *['SaveOnTerm'] * saves]
-    for name in named:
+    for name in ('SeedByStep', 'ProgressBar', 'UniqueNames', 'FiniteLoss', 'LastValidation', *['SaveOnTerm'] * saves):
         kind = f'mmlight.{name}'
         if all(hook.get('type') != kind for hook in hooks if isinstance(hook, dict)):
             hooks.append(ConfigDict(type=kind))

@@ -6,7 +6,8 @@ import multiprocessing
 import os
 import re
 import shutil
-from multiprocessing.queues import Queue
+from multiprocessing import queues
+from typing import Any
 
 from mmengine.config import Config
 
@@ -29,14 +30,15 @@ def watch_workers(cfg: Config) -> None:
 @functools.cache
 def _end_at_lost_batches() -> None:
     """A full /dev/shm is noticed by a worker's sending thread only, which drops the batch and goes on."""
-    before = Queue._on_queue_feeder_error
+    queue: Any = queues.Queue  # what it calls for errors is no part of its types
+    before = queue._on_queue_feeder_error
 
     def lost(error: Exception, sent: object) -> None:
         if multiprocessing.parent_process() is not None and 'No space left' in str(error):
             os._exit(errno.ENOSPC)
         before(error, sent)
 
-    Queue._on_queue_feeder_error = staticmethod(lost)
+    queue._on_queue_feeder_error = staticmethod(lost)
 
 
 def explain_workers(error: Exception) -> InputError | None:

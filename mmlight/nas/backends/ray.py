@@ -54,11 +54,11 @@ class RayTasks(Backend):
         self.running: dict = {}
 
     @property
-    def capacity(self) -> int:
+    def capacity(self) -> int:  # type: ignore[override]
         """Trials that run at once, as nodes come and go."""
         if self.workers:
             return self.workers
-        resources = self.ray.cluster_resources()
+        resources: dict[str, float] = self.ray.cluster_resources()  # type: ignore[no-untyped-call]
         room = resources.get('GPU', 0) / self.gpus if self.gpus else resources.get('CPU', 1) / self.cpus
         return max(int(room), 1)
 
@@ -81,8 +81,8 @@ class RayTasks(Backend):
             try:
                 (_, metrics, error, retry), worker = self.ray.get(reference)
             except self.ray.exceptions.RayError as failure:
-                if isinstance(getattr(failure, 'cause', None), InputError):
-                    raise failure.cause from None
+                if isinstance(cause := getattr(failure, 'cause', None), InputError):
+                    raise cause from None
                 outcomes.append(Outcome(number, None, str(failure).strip().splitlines()[-1], 'ray', retry=True))
                 continue
             outcomes.append(Outcome(number, metrics, error, worker, retry))

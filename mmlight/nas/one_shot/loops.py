@@ -170,7 +170,8 @@ def evaluate(
     :meth:`SearchLoop.evaluate`."""
     world = get_world_size()
     step = (loader.batch_size or 1) * world
-    images = min(num_images or len(loader.dataset), len(loader.dataset))
+    dataset: Any = loader.dataset
+    images = min(num_images or len(dataset), len(dataset))
     mode = model.training
     model.eval()
     with torch.no_grad():
@@ -179,7 +180,8 @@ def evaluate(
                 break
             if before_batch is not None:
                 before_batch(number * step + get_rank())
-            evaluator.process(data_samples=model.val_step(batch), data_batch=batch)
+            step_of_model: Any = model.val_step
+            evaluator.process(data_samples=step_of_model(batch), data_batch=batch)
     model.train(mode)
     return evaluator.evaluate(images)
 

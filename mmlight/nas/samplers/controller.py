@@ -282,13 +282,14 @@ class RNNController(Sampler):
 
 
 @SAMPLERS.register_module()
-def NASNetController(space: DecisionSpace, **changes) -> RNNController:
+def NASNetController(space: DecisionSpace, **changes: Any) -> RNNController:
     """The controller as NASNet has it (arXiv 1707.07012, App. A), for thousands of trials."""
     return RNNController(space, **{**dict(lr=3.5e-4, baseline='ema', decay=0.95, entropy_weight=1e-5), **changes})
 
 
 @SAMPLERS.register_module()
-def ENASController(space: DecisionSpace, **changes) -> RNNController:
+def ENASController(space: DecisionSpace, **changes: Any) -> RNNController:
     """The controller as ENAS has it (arXiv 1802.03268, Sec. 3.2): REINFORCE, a temperature and bounded logits."""
     settings = dict(algorithm='reinforce', lr=3.5e-4, baseline='ema', entropy_weight=0.1, temperature=5.0, tanh=2.5)
-    return RNNController(space, **{**settings, **changes})
+    arguments: dict[str, Any] = {**settings, **changes}
+    return RNNController(space, **arguments)

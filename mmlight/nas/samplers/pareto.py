@@ -39,7 +39,8 @@ class ParetoLocalSearch(Sampler):
         self.told: list[tuple[Choices, tuple[float, float] | None]] = []
 
     def ask(self, count: int, seed: int) -> list[Choices]:
-        rng, batch = random.Random(seed), []
+        rng = random.Random(seed)
+        batch: list[Choices] = []
         seen = {choices for choices, _ in self.told}
         known = [(choices, values) for choices, values in self.told if values is not None]
         front = [known[index][0] for index in pareto_front([values for _, values in known])]
@@ -50,15 +51,15 @@ class ParetoLocalSearch(Sampler):
             elif number < self.initial or not front:
                 choices = self.space.sample(rng)
             else:
-                changed = (self.space.mutate(rng.choice(front), rng) for _ in range(TRIES))
-                choices = next((new for new in changed if new not in seen), None) or self.space.sample(rng)
+                changed = [self.space.mutate(rng.choice(front), rng) for _ in range(TRIES)]
+                choices = next((new for new in changed if new not in seen), self.space.sample(rng))
             seen.add(choices)
             batch.append(choices)
         return batch
 
     def tell(self, batch: Sequence[Choices], rewards: Sequence[float | Sequence[float]]) -> dict[str, float]:
         # an illegal or too large network has one value
-        values = [tuple(reward) if isinstance(reward, Sequence) else None for reward in rewards]
+        values = [(reward[0], reward[1]) if isinstance(reward, Sequence) else None for reward in rewards]
         self.told.extend(zip(map(tuple, batch), values, strict=True))
         return {}
 
