@@ -303,7 +303,7 @@ LEARNS = [
 
 @pytest.mark.parametrize(
     ('name', 'options', 'trials', 'threshold'),
-    [pytest.param(*row, marks=[pytest.mark.long] if i > 1 else [], id=f'{row[0]}-{row[2]}')
+    [pytest.param(*row, marks=[pytest.mark.long] if i else [], id=f'{row[0]}-{row[2]}')
      for i, row in enumerate(LEARNS)],
 )  # fmt: skip
 def test_controller_learns(name, options, trials, threshold):

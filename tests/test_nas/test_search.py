@@ -284,7 +284,7 @@ def test_a_shortened_log_is_refused(finished, tmp_path):
     shutil.copytree(finished, tmp_path / 'run')
     log = tmp_path / 'run' / 'trials.jsonl'
     log.write_text(''.join(log.read_text().splitlines(keepends=True)[:2]))
-    with pytest.raises(InputError, match=r'trials\.jsonl has 1 trials, the sampler in .* has learnt from 2'):
+    with pytest.raises(InputError, match=r'trials\.jsonl has 2 lines, the sampler in .* has learnt from 6: lines of'):
         search.run(config(tmp_path / 'macs.py', trials=2, batch_size=2), tmp_path / 'run', resume=True)
 
 
