@@ -164,7 +164,8 @@ def add_hooks(cfg: Config, save_on_term: bool | None = None) -> None:
     saving = (cfg.get('default_hooks') or {}).get('checkpoint')
     if isinstance(saving, dict) and saving.get('backend_args') is None and '://' not in str(saving.get('out_dir')):
         saving['backend_args'] = ConfigDict(backend='mmlight.atomic')
-    if isinstance(saving, dict) and (metric := _metric(cfg)):
+    paths = any(isinstance(hook, dict) and str(hook.get('type')).endswith('PathSamplingHook') for hook in hooks)
+    if isinstance(saving, dict) and not paths and (metric := _metric(cfg)):  # a supernet's metric is that of one path
         saving.setdefault('save_best', metric[0])
         saving.setdefault('rule', 'greater')
     if cfg.launcher != 'none' and device_utils.get_device() == 'cpu':

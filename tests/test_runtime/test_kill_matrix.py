@@ -70,7 +70,6 @@ EPOCHS = """
 train_cfg = dict(max_epochs=3, val_interval=1)
 """
 SUPERNET = """
-default_hooks = dict(checkpoint=dict(save_best=None))
 custom_hooks = [dict(type='Reached'), dict(type='mmlight.PathSamplingHook')]
 model = dict(backbone=dict(
     _delete_=True, type='mmlight.CRStageSuperResNet', depth=18, base_channels=8, stem_channels=8, out_indices=(1, 2, 3),

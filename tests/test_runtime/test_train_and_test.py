@@ -16,7 +16,7 @@ from mmlight.deploy.deploy import deployed, switch_to_deploy
 from mmlight.errors import InputError
 from mmlight.runtime.checkpoint import latest_checkpoint, load
 from mmlight.runtime.config import load_config
-from mmlight.runtime.run import RunOptions
+from mmlight.runtime.run import RunOptions, add_hooks
 from mmlight.runtime.test import evaluate
 from mmlight.runtime.train import set_epochs
 from mmlight.runtime.tta import enable_tta
@@ -321,3 +321,12 @@ def test_epochs_stretch_the_schedule():
     assert cfg.param_scheduler[1].T_max == 12
     with pytest.raises(InputError, match='counts iterations'):
         set_epochs(Config.fromfile(project() / 'det_iter.py'), 12)
+
+
+@pytest.mark.parametrize(('hooks', 'kept'), [([], 'coco/bbox_mAP'), (['mmlight.PathSamplingHook'], None)])
+def test_the_best_checkpoint_is_kept_but_not_of_a_supernet(hooks, kept):
+    """Its metric is that of one path of many."""
+    cfg = load_config(str(project() / 'det.py'))
+    cfg.launcher, cfg.custom_hooks = 'none', [dict(type=hook) for hook in hooks]
+    add_hooks(cfg)
+    assert cfg.default_hooks.checkpoint.get('save_best') == kept
