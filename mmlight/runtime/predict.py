@@ -24,13 +24,14 @@ from mmlight.runtime.config import innermost, is_segmentation, load_config, one_
 from mmlight.runtime.device import use_device
 from mmlight.runtime.exports import check_formats, export, files_of, ids
 from mmlight.runtime.inference import check_size
+from mmlight.runtime.large_photos import spare_memory
 from mmlight.runtime.model import build_model, published_weights
 from mmlight.runtime.progress import track
 from mmlight.runtime.sources import LONGEST_NAME, Frame, find_sources, frames, length
 from mmlight.weights.catalogue import for_config
 
 LARGEST_PHOTO = 24_000_000  # pixels that enter a network, or that masks are made for: up to 7 GB
-LARGEST_PICTURE = 2**24  # pixels of what is drawn: matplotlib takes 140 bytes for each
+LARGEST_PICTURE = 2**23  # pixels of what is drawn: matplotlib takes 140 bytes for each
 READ_ERRORS = (InputError, OSError, ValueError, AttributeError, TypeError, MemoryError, cv2.error)
 
 
@@ -166,6 +167,8 @@ class _Network:
         self.pipeline = Compose([t for t in dataset.pipeline if 'LoadAnnotations' not in str(t['type'])])
         self.size = cfg.test_dataloader.get('batch_size') or 1
         self.model, self.count = model, 0
+        if is_segmentation(cfg):
+            spare_memory(model)
 
     def run(self, items: Iterable[Frame | tuple[str, str]]) -> Iterator[tuple[Frame | str, BaseDataElement | str]]:
         """(frame, what the model says) in the frames' order; (source or frame, reason) of what failed."""
