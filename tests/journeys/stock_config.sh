@@ -10,5 +10,5 @@ model = dict(
 END
 mmlight sample --out street
 mmlight flops my.py --shape 256 320
-mmlight train my.py --data street --epochs 1 --work-dir run --cfg-options train_dataloader.dataset.pipeline.2.scale=320,256
+mmlight train my.py --data street --epochs 1 --work-dir run --cfg-options "train_dataloader.dataset.pipeline.2.scale=(320,256)" "val_dataloader.dataset.pipeline.1.scale=(320,256)" "test_dataloader.dataset.pipeline.1.scale=(320,256)"
 mmlight test run/my.py run/epoch_1.pth --deploy
