@@ -19,16 +19,34 @@ def _terminate(signum: int, frame: FrameType | None) -> None:
     raise Terminated
 
 
+_inside: list[bool] = []
+
+
+@functools.cache
+def _forked_children_just_end() -> None:
+    """A pool ends its workers by SIGTERM, and waits for ever for one that raises instead."""
+
+    def reset() -> None:
+        if _inside:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+    os.register_at_fork(after_in_child=reset)
+
+
 @contextlib.contextmanager
 def term_raises() -> Iterator[None]:
-    """SIGTERM raises :class:`Terminated` inside; elsewhere than in the main thread nothing changes."""
+    """SIGTERM raises :class:`Terminated` inside, but not in forked children; elsewhere than in the main thread nothing
+    changes."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    _forked_children_just_end()
     before = signal.signal(signal.SIGTERM, _terminate)
+    _inside.append(True)
     try:
         yield
     finally:
+        _inside.pop()
         signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 

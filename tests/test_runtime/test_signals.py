@@ -93,3 +93,21 @@ def test_no_orphans(tmp_path):
     process.wait()
     time.sleep(1)
     assert not any(map(alive, workers))
+
+
+POOLS = """
+import multiprocessing
+from mmlight.signals import term_raises
+
+with term_raises():
+    for _ in range(20):
+        with multiprocessing.get_context('fork').Pool(2) as pool:
+            assert pool.map(abs, [-1, 2]) == [1, 2]
+"""
+
+
+def test_pools_of_libraries_end():
+    """Such as that of mmdet's `eval_map`: their workers are ended by SIGTERM."""
+    done = subprocess.run([sys.executable, '-c', POOLS], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ''
