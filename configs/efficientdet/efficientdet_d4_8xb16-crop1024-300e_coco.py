@@ -1,5 +1,11 @@
 # EfficientDet-D4: arXiv 1911.09070, Table 1.
-_base_ = './efficientdet_d0_8xb16-crop512-300e_coco.py'
+_base_ = [
+    '../_base_/models/efficientdet_d0.py',
+    '../_base_/datasets/coco_efficientdet_512.py',
+    '../_base_/schedules/efficientdet_300e.py',
+    '../_base_/default_runtime_det.py',
+]
 from mmlight.tables.efficientdet_scaling import compound_scaling
 
 globals().update(compound_scaling('d4', _base_))
+custom_hooks = [*_base_.custom_hooks, _base_.ema]

@@ -137,7 +137,7 @@ def compound_scaling(name: str | int, base: Mapping) -> dict:
 
     Args:
         name: As in :func:`model_config`.
-        base: D0's config, ``_base_``: its ``train_pipeline`` and ``test_pipeline`` are taken over.
+        base: D0's config or its parts, ``_base_``: ``train_pipeline`` and ``test_pipeline`` are taken over.
     """
     side = _row(name).input_size
     sides = {'RandomResize': 'scale', 'RandomCrop': 'crop_size', 'Resize': 'scale'}

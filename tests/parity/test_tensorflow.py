@@ -150,7 +150,8 @@ def test_the_tool_prints_the_config_that_takes_the_weights(tmp_path, monkeypatch
     monkeypatch.setattr(
         sys, 'argv', [script, str(tmp_path / 'v.npz'), str(tmp_path / 'w.pth'), '--network', 'mobile-spinenet']
     )
-    runpy.run_path(script, run_name='__main__')
+    with pytest.raises(SystemExit, match=r'^0$'):
+        runpy.run_path(script, run_name='__main__')
     (line,) = (line for line in capsys.readouterr().out.splitlines() if 'model.backbone=' in line)
     backbone = MODELS.build(eval(line.partition('=')[2]))
     weights = torch.load(tmp_path / 'w.pth', weights_only=True)['state_dict']

@@ -90,18 +90,18 @@ def test_converter(tmp_path, monkeypatch, capsys):
 
     def run(*arguments):
         monkeypatch.setattr(sys, 'argv', [script, str(source), str(target), *arguments])
-        runpy.run_path(script, run_name='__main__')
+        with pytest.raises(SystemExit) as end:
+            runpy.run_path(script, run_name='__main__')
+        return end.value.code
 
-    run('--arch', 'scr-resnet18')
+    assert run('--arch', 'scr-resnet18') == 0
     assert 'stage_blocks=(1, 1, 2, 4)' in capsys.readouterr().out
     config = dict(init_cfg=dict(type='Pretrained', checkpoint=str(target)), base_channels=4)
     network = CRResNet(18, (1, 1, 2, 4), **config)
     network.init_weights()
     assert torch.equal(network.layer4[3].conv1.weight, torch.load(source)['layer4.1.conv1.weight'])
     for arguments in ((), ('--blocks', '1', '1', '1', '0')):
-        with pytest.raises(SystemExit) as end:
-            run(*arguments)
-        assert end.value.code == 2
+        assert run(*arguments) == 2
         assert capsys.readouterr().err.startswith('error: --')
 
 
