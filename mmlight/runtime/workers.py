@@ -47,7 +47,7 @@ def explain_workers(error: Exception) -> InputError | None:
     if 'DataLoader' not in text:
         return None
     if f'exit code {errno.ENOSPC}' in text or 'Bus error' in text:
-        size = shutil.disk_usage('/dev/shm').total / 1e6  # nosec B108 (looked at, nothing is written there)
+        size = shutil.disk_usage('/dev/shm').total / 1e6  # nosec B108
         return InputError(
             f'a data worker found shared memory full (/dev/shm holds {size:.0f} MB): lower num_workers of the data '
             'loader (0 needs none) or its batch_size, or give a container more (docker run --shm-size=8g)'
