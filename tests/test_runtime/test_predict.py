@@ -172,6 +172,7 @@ def test_addresses(tmp_path):
             list(frames(f'{root}/short.png', tmp_path / 'out'))
     finally:
         server.shutdown()
+        server.server_close()  # else the next one waits for an answer
     with pytest.raises(InputError, match='cannot be fetched'):
         list(frames(f'{root}/a.png', tmp_path / 'out'))
 

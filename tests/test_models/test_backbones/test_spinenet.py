@@ -136,10 +136,9 @@ def test_frozen_stem():
     assert all(p.requires_grad for p in network.endpoints.parameters())
 
 
-@pytest.mark.parametrize(
-    'shape', [pytest.param(shape, marks=[pytest.mark.long] if shape != (130, 257) else []) for shape in SHAPES]
-)
-@pytest.mark.parametrize('training', [False, pytest.param(True, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize('shape', SHAPES)
+@pytest.mark.parametrize('training', [False, True])
 def test_compiles(shape, training):
     network = small().train(training)
     image = torch.randn(2, 3, *shape)
