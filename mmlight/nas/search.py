@@ -49,7 +49,7 @@ def build(kind: str, section: dict, known: Registry, *arguments: object) -> Any:
 
 def load_search(path: str | os.PathLike) -> Config:
     """The ``search`` section of a config; the rest of the config is the proxy, unless the objective names another. The
-    default sampler is local search, the best below a thousand trials (docs/specs/search.md).
+    default sampler is local search (arXiv 2005.02960).
 
     Raises:
         InputError: for a file that cannot be read, or lacks the section, or space, objective or trials in it.
