@@ -50,7 +50,8 @@ class EfficientDetScaling:
         sizes = [self.input_size]
         for _ in range(self.end_level):
             sizes.append(-(-sizes[-1] // 2))
-        return tuple(self.input_size / size for size in sizes[3:])
+        side = self.input_size
+        return tuple(side / size if side % size else side // size for size in sizes[3:])
 
 
 # arXiv 1911.09070, Table 1, and the authors' code (google/automl, efficientdet) for fusion, anchors and the Lite rows.
