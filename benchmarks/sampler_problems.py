@@ -123,32 +123,6 @@ def spinenet_match() -> Benchmark:
     return Benchmark(space, reward, 1.0, 1000, 0.80, 0.70)
 
 
-def forest(trees: int = 60, depth: int = 6) -> Benchmark:
-    """SpineNet's decisions under random regression trees: each asks for some choices of ``depth`` random decisions, one
-    after another, and its leaves have random values. Nothing is separable; the optimum is the best that long local
-    searches found."""
-    space, rng = SpineNetSpace(), random.Random(11)
-
-    def tree(left: int):
-        if not left:
-            return rng.gauss(0, 1)
-        step = rng.randrange(len(space.decisions))
-        size = space.decisions[step].size
-        return step, frozenset(rng.sample(range(size), (size + 1) // 2)), tree(left - 1), tree(left - 1)
-
-    grown = [tree(depth) for _ in range(trees)]
-
-    def reward(choices: Choices) -> float:
-        total = 0.0
-        for node in grown:
-            while isinstance(node, tuple):
-                node = node[3 if choices[node[0]] in node[1] else 2]
-            total += node
-        return 0.5 + total / (4 * trees)
-
-    return Benchmark(space, reward, 1.0, 500, 0.0, 0.0)
-
-
 BENCHMARKS: dict[str, Callable[[], Benchmark]] = {
     'match': match,
     'perm': permutation,

@@ -1,28 +1,10 @@
 #!/usr/bin/env bash
 # Train with one process per GPU (or several on the CPU, with gloo): dist_train.sh CONFIG GPUS [options of train.py]
-# Environment: PORT (29500; with one node a free one), NNODES (1), NODE_RANK (0), MASTER_ADDR (127.0.0.1), PYTHON (python)
+# Environment: see dist_run.sh
 set -euo pipefail
 
 if [ $# -lt 2 ]; then
     echo "error: usage: $0 CONFIG GPUS [options of tools/train.py]" >&2
     exit 2
 fi
-CONFIG=$1
-GPUS=$2
-TOOLS=$(cd "$(dirname "$0")" && pwd)
-
-if [ -z "${PORT:-}" ] && [ "${NNODES:-1}" = 1 ]; then
-    MEETING=(--standalone)
-else
-    PORT=${PORT:-29500}
-    if [ "${NODE_RANK:-0}" = 0 ] && (exec 3<> "/dev/tcp/127.0.0.1/$PORT") 2> /dev/null; then
-        echo "error: PORT $PORT: in use on this machine; set another" >&2
-        exit 2
-    fi
-    MEETING=(--nnodes="${NNODES:-1}" --node_rank="${NODE_RANK:-0}" --master_addr="${MASTER_ADDR:-127.0.0.1}" --master_port="$PORT")
-fi
-
-PYTHONPATH="$TOOLS/..${PYTHONPATH:+:$PYTHONPATH}" exec "${PYTHON:-python}" -m torch.distributed.run \
-    "${MEETING[@]}" \
-    --nproc_per_node="$GPUS" \
-    "$TOOLS/train.py" "$CONFIG" --launcher pytorch "${@:3}"
+exec bash "$(dirname "$0")/dist_run.sh" "$2" train.py "$1" --launcher pytorch "${@:3}"

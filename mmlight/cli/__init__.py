@@ -34,10 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         with term_raises():
             return args.run(args) or 0
     except InputError as error:
-        if os.environ.get('MMLIGHT_TRACEBACK') == '1':
-            traceback.print_exc()
-        print(f'error: {" ".join(str(error).split())}', file=sys.stderr)
-        return 2
+        return _bad_input(str(error))
     except KeyboardInterrupt as error:
         return ended(error, go_on)
     except BrokenPipeError:  # whoever reads the output has seen enough
@@ -46,13 +43,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         if error.filename is None:
             raise
-        print(f'error: {str(error.filename)[:200]}: {error.strerror or type(error).__name__}', file=sys.stderr)
-        return 2
+        return _bad_input(f'{str(error.filename)[:200]}: {error.strerror or type(error).__name__}')
     except Exception as error:
         if argv is not None or os.environ.get('MMLIGHT_TRACEBACK') == '1':
             raise  # a caller in Python sees what happened
         print(f'error: {_last_line(error)}', file=sys.stderr)
         return 1
+
+
+def _bad_input(text: str) -> int:
+    if os.environ.get('MMLIGHT_TRACEBACK') == '1':
+        traceback.print_exc()
+    print(f'error: {" ".join(text.split())}', file=sys.stderr)
+    return 2
 
 
 def _check_names(args: argparse.Namespace) -> None:

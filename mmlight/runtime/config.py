@@ -116,15 +116,15 @@ def explain(error: Exception, cfg: Config, what: str = 'built') -> InputError:
             last = traceback.extract_tb(error.__traceback__)[-1]
             text = f'{type(error).__name__} in {os.path.basename(last.filename)}, line {last.lineno}: {last.line}'
         return InputError(f'config {cfg.filename}: cannot be {what}: {text}')
-    places = [key for key, value in _leaves(cfg.to_dict()) if value == unknown[1] and key.endswith('.type')]
+    places = [key for key, value in leaves(cfg.to_dict()) if value == unknown[1] and key.endswith('.type')]
     return unknown_type(unknown[1], places[0] if places else 'type')
 
 
-def _leaves(node: object, where: str = '') -> Iterator[tuple[str, object]]:
+def leaves(node: object, where: str = '') -> Iterator[tuple[str, object]]:
     """(dotted key, value) of everything in a nested config that is neither dict nor list."""
     if isinstance(node, (dict, list, tuple)):
         for key, value in node.items() if isinstance(node, dict) else enumerate(node):
-            yield from _leaves(value, f'{where}.{key}' if where else str(key))
+            yield from leaves(value, f'{where}.{key}' if where else str(key))
     else:
         yield where, node
 

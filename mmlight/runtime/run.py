@@ -3,7 +3,7 @@
 import copy
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from mmlight.data.coco_folder import use_coco_folder
 from mmlight.data.masks import use_mask_folder
 from mmlight.errors import InputError
 from mmlight.runtime.checkpoint import latest_checkpoint
-from mmlight.runtime.config import explain, load_config
+from mmlight.runtime.config import explain, leaves, load_config
 from mmlight.runtime.device import check_launcher
 from mmlight.runtime.progress import ProgressBar
 from mmlight.runtime.save_on_term import SaveOnTerm
@@ -65,7 +65,7 @@ def prepare(config: str | os.PathLike | Config, options: RunOptions) -> Config:
         cfg.work_dir = str(options.work_dir or Path('work_dirs') / Path(cfg.filename or 'config').stem)
     if options.data is not None:
         use: Any = use_mask_folder if cfg.get('default_scope') == 'mmseg' else use_coco_folder
-        given = {key: _value(cfg, key) for key in _leaves(options.cfg_options or {})}
+        given = {key: _value(cfg, key) for key, _ in leaves(options.cfg_options or {})}
         use(cfg, options.data)
         for key, value in given.items():
             if (now := _value(cfg, key)) != value:
@@ -73,14 +73,6 @@ def prepare(config: str | os.PathLike | Config, options: RunOptions) -> Config:
                     f'--cfg-options {key}={value}: --data {options.data} makes that {now}; give one of them'
                 )
     return cfg
-
-
-def _leaves(options: dict, prefix: str = '') -> Iterator[str]:
-    for key, value in options.items():
-        if isinstance(value, dict):
-            yield from _leaves(value, f'{prefix}{key}.')
-        else:
-            yield prefix + key
 
 
 def _value(node: Any, key: str) -> Any:

@@ -11,11 +11,11 @@ from typing import Any
 
 from mmengine.config import Config
 
+from mmlight.data.coco_folder import LOADERS
 from mmlight.errors import InputError
 
 TIMEOUT = 900
 """Seconds without a batch after which a worker counts as hung, unless a data loader's ``timeout`` says otherwise."""
-LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
 
 def watch_workers(cfg: Config) -> None:

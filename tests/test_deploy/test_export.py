@@ -224,8 +224,8 @@ def test_core_ml_can_be_verified_on_macos_only(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize('name', ['retinanet_r18_nasfpn-3x64_sample', 'bisenet_xception39_sample'])
-def test_openvino_computes_the_same(name, tmp_path):
-    pytest.importorskip('openvino')
+def test_openvino_computes_the_same(name, tmp_path, need):
+    need('openvino')
     shown, out = images(), tmp_path / 'net.xml'
     _, agreement = formats.export_verified(load_config(name), None, out, shown, 'openvino', shape=[64])
     assert out.is_file()

@@ -2,13 +2,12 @@
 
 import random
 from collections.abc import Sequence
+from functools import partial
 
 from mmlight import checks
 from mmlight.nas.samplers.base import Choices, Sampler
 from mmlight.nas.spaces import DecisionSpace
 from mmlight.registry import SAMPLERS
-
-TRIES = 20
 
 
 def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:
@@ -36,26 +35,22 @@ class ParetoLocalSearch(Sampler):
         super().__init__(space)
         checks.positive_int('ParetoLocalSearch', initial=initial)
         self.initial = initial
+        self.asked = 0
         self.told: list[tuple[Choices, tuple[float, float] | None]] = []
 
     def ask(self, count: int, seed: int) -> list[Choices]:
         rng = random.Random(seed)
-        batch: list[Choices] = []
-        seen = {choices for choices, _ in self.told}
         known = [(choices, values) for choices, values in self.told if values is not None]
         front = [known[index][0] for index in pareto_front([values for _, values in known])]
-        while len(batch) < count:
-            number = len(self.told) + len(batch)
-            if number < 2:
-                choices = self.space.extremes()[number]
-            elif number < self.initial or not front:
-                choices = self.space.sample(rng)
-            else:
-                changed = [self.space.mutate(rng.choice(front), rng) for _ in range(TRIES)]
-                choices = next((new for new in changed if new not in seen), self.space.sample(rng))
-            seen.add(choices)
-            batch.append(choices)
-        return batch
+        return [self._next(front, rng) for _ in range(count)]
+
+    def _next(self, front: Sequence[Choices], rng: random.Random) -> Choices:
+        self.asked += 1
+        if self.asked <= 2:
+            return self.new(partial(self.space.extremes().__getitem__, self.asked - 1)) or self.new_or_any(rng)
+        if self.asked <= self.initial or not front:
+            return self.new_or_any(rng)
+        return self.new(lambda: self.space.mutate(rng.choice(front), rng)) or self.new_or_any(rng)
 
     def tell(self, batch: Sequence[Choices], rewards: Sequence[float | Sequence[float]]) -> dict[str, float]:
         # an illegal or too large network has one value
@@ -64,7 +59,10 @@ class ParetoLocalSearch(Sampler):
         return {}
 
     def state_dict(self) -> dict:
-        return {'told': [[list(choices), values and list(values)] for choices, values in self.told]}
+        told = [[list(choices), values and list(values)] for choices, values in self.told]
+        return {**super().state_dict(), 'asked': self.asked, 'told': told}
 
     def load_state_dict(self, state: dict) -> None:
+        super().load_state_dict(state)
+        self.asked = state['asked']
         self.told = [(tuple(choices), values and tuple(values)) for choices, values in state['told']]
