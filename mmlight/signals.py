@@ -22,15 +22,31 @@ def _terminate(signum: int, frame: FrameType | None) -> None:
 _inside: list[bool] = []
 
 
+_masks = threading.local()
+
+
 @functools.cache
 def _forked_children_just_end() -> None:
-    """A pool ends its workers by SIGTERM, and waits for ever for one that raises instead."""
+    """A pool ends its workers by SIGTERM, and waits for ever for one that raises instead.
+
+    The signal is held back while a process forks: a child that gets it before its handler is reset would lose it.
+    """
+
+    if not hasattr(os, 'register_at_fork'):  # Windows forks nothing
+        return
+
+    def before() -> None:
+        _masks.old = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+
+    def after() -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, _masks.old)
 
     def reset() -> None:
         if _inside:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        after()
 
-    os.register_at_fork(after_in_child=reset)
+    os.register_at_fork(before=before, after_in_parent=after, after_in_child=reset)
 
 
 @contextlib.contextmanager

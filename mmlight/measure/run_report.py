@@ -9,7 +9,6 @@ import shlex
 import warnings
 from collections.abc import Sequence
 from contextlib import redirect_stdout
-from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -25,7 +24,6 @@ from mmlight.measure.dataset_view import browse, build_dataset
 from mmlight.measure.training_log import plot_curves, read_log
 from mmlight.runtime.checkpoint import latest_checkpoint
 from mmlight.runtime.config import is_segmentation, load_config, one_line
-from mmlight.runtime.inference import replaced
 from mmlight.runtime.predict import predict
 from mmlight.runtime.run import RunOptions
 from mmlight.runtime.test import evaluate
@@ -107,7 +105,7 @@ def _of_labels(matrix: np.ndarray, names: Sequence[str]) -> list[list[Any]]:
 
 def _of_boxes(cfg: Config, results: str, metrics: dict, out: Path) -> list[list[Any]]:
     """AP (where the evaluator gives it) and AP at an overlap of 0.5, objects and detections; draws the curves."""
-    from mmdet.evaluation.functional import mean_ap
+    from mmdet.evaluation import eval_map
 
     dataset = build_dataset(cfg, 'test')
     classes = list(dataset.metainfo['classes'])
@@ -121,8 +119,7 @@ def _of_boxes(cfg: Config, results: str, metrics: dict, out: Path) -> list[list[
         ignored = np.array([bool(o.get('ignore_flag', 0)) for o in objects], bool)
         kept = dict(bboxes=places[~ignored], labels=labels[~ignored])
         truth.append(dict(kept, bboxes_ignore=places[ignored], labels_ignore=labels[ignored]))
-    with replaced(mean_ap, 'Pool', ThreadPool):  # a forked process would print how SIGTERM ends it
-        _, of_classes = mean_ap.eval_map(found, truth, iou_thr=0.5, dataset=classes, logger='silent', nproc=1)
+    _, of_classes = eval_map(found, truth, iou_thr=0.5, dataset=classes, logger='silent', nproc=1)
     _draw_curves(of_classes, classes, out / 'precision_recall.png')
     rows: list[list] = [['class', 'AP', 'AP50', 'objects', 'detections']]
     for name, one in zip(classes, of_classes, strict=True):

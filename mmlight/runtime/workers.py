@@ -6,7 +6,10 @@ import multiprocessing
 import os
 import re
 import shutil
+import sys
+import threading
 from multiprocessing import queues
+from types import TracebackType
 from typing import Any
 
 from mmengine.config import Config
@@ -25,6 +28,7 @@ def watch_workers(cfg: Config) -> None:
         if isinstance(loader, dict) and loader.get('num_workers'):
             loader.setdefault('timeout', TIMEOUT)
     _end_at_lost_batches()
+    _no_trace_of_cut_connections()
 
 
 @functools.cache
@@ -39,6 +43,19 @@ def _end_at_lost_batches() -> None:
         before(error, sent)
 
     queue._on_queue_feeder_error = staticmethod(lost)
+
+
+@functools.cache
+def _no_trace_of_cut_connections() -> None:
+    """A main process that a signal ended while a batch was handed over is no error of the worker's that sent it."""
+    before = sys.excepthook
+
+    def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        cut = isinstance(error, (EOFError, ConnectionError)) and multiprocessing.parent_process() is not None
+        if not (cut and threading.current_thread() is not threading.main_thread()):
+            before(kind, error, trace)
+
+    sys.excepthook = hook
 
 
 def explain_workers(error: Exception) -> InputError | None:
