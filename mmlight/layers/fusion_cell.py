@@ -96,6 +96,11 @@ def fusion_cell(
             return Resize(overlap)
         return LateralResize(in_channels[source], out_channels, bias, norm_cfg, overlap)
 
+    def leftover(source: int) -> nn.Module:
+        if source >= first or in_channels[source] == out_channels:
+            return nn.Identity()
+        return ConvNorm(nn.Conv2d(in_channels[source], out_channels, 1, bias=bias), out_channels, norm_cfg)
+
     def merge(target: int) -> nn.Module:
         node = graph.nodes[target - first]
         return build_merge(node.merge, [graph.levels[i] for i in node.inputs], out_channels)
@@ -104,4 +109,4 @@ def fusion_cell(
         kind = graph.nodes[target - first].block
         return nn.Identity() if kind is None else blocks[kind](out_channels, separable, bias, norm_cfg, act_cfg)
 
-    return GraphExecutor(graph, edge, merge, block)
+    return GraphExecutor(graph, edge, merge, block, leftover=leftover)

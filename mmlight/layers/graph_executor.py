@@ -17,22 +17,31 @@ class GraphNode(nn.Module):
         edges: One module an input, called with the feature and the size ``(H, W)`` wanted.
         merge: Called with the list of resized features.
         block: Called with the merged feature.
+        leftovers: One module a leftover, called with the feature.
     """
 
-    def __init__(self, node: Node, edges: Sequence[nn.Module], merge: nn.Module, block: nn.Module):
+    def __init__(
+        self,
+        node: Node,
+        edges: Sequence[nn.Module],
+        merge: nn.Module,
+        block: nn.Module,
+        leftovers: Sequence[nn.Module],
+    ):
         super().__init__()
         self.inputs = node.inputs
         self.leftovers = node.leftovers
         self.level = node.level
         self.edges = nn.ModuleList(edges)
+        self.leftover_edges = nn.ModuleList(leftovers)
         self.merge = merge
         self.block = block
 
     def forward(self, features: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
         edges = zip(self.inputs, self.edges, strict=True)
         result = self.merge([edge(features[i], size) for i, edge in edges])
-        for index in self.leftovers:
-            result = result + features[index]
+        for i, edge in zip(self.leftovers, self.leftover_edges, strict=True):
+            result = result + edge(features[i])
         return self.block(result)
 
 
@@ -46,6 +55,7 @@ class GraphExecutor(nn.Module):
         block: Target feature to the module that follows.
         outputs: Features to return instead of all of the graph's. Nodes that none of them needs are not built; the
             others keep their names in the state dict.
+        leftover: Source feature to the module that makes it fit to be added.
     """
 
     def __init__(
@@ -55,15 +65,19 @@ class GraphExecutor(nn.Module):
         merge: Callable[[int], nn.Module],
         block: Callable[[int], nn.Module],
         outputs: Sequence[int] | None = None,
+        leftover: Callable[[int], nn.Module] = nn.Identity,
     ):
         super().__init__()
         self.graph = graph
         self.outputs = graph.outputs if outputs is None else tuple(outputs)
         needed = graph.needed(self.outputs)
-        self.nodes: Any = nn.ModuleList(
-            GraphNode(node, [edge(source, i) for source in node.inputs], merge(i), block(i)) if i in needed else None  # type: ignore[misc]
-            for i, node in enumerate(graph.nodes, len(graph.inputs))
-        )
+
+        def build(i: int, node: Node) -> GraphNode:
+            edges = [edge(source, i) for source in node.inputs]
+            return GraphNode(node, edges, merge(i), block(i), [leftover(source) for source in node.leftovers])
+
+        nodes = enumerate(graph.nodes, len(graph.inputs))
+        self.nodes: Any = nn.ModuleList(build(i, node) if i in needed else None for i, node in nodes)  # type: ignore[misc]
 
     def forward(self, inputs: Sequence[Tensor | None]) -> tuple[Tensor, ...]:
         """Features ``(N, C, H, W)`` on the graph's input levels to those that come out; an input that is not needed may

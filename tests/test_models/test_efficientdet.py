@@ -289,11 +289,13 @@ def inputs(channels=(8, 12, 16), side=16, batch=2):
     return [torch.randn(batch, c, side >> i, side >> i, requires_grad=True) for i, c in enumerate(channels)]
 
 
-@pytest.mark.parametrize('graph', ['fpn', 'pafpn', 'bifpn', 'fully_connected'])
+@pytest.mark.parametrize('graph', ['fpn', 'pafpn', 'bifpn', 'fully_connected', 'nas_fpn'])
 def test_any_graph(graph):
     neck = GraphFPN([8, 12, 16], 24, graph, num_cells=2, fusion='softmax').eval()
     outputs = neck(inputs(side=24))
     assert [tuple(x.shape) for x in outputs] == [(2, 24, side, side) for side in (24, 12, 6, 3, 2)]
+    sum(x.sum() for x in neck.train()(inputs(side=24))).backward()
+    assert all(p.grad is not None for p in neck.parameters())
 
 
 def test_a_graph_from_a_config():

@@ -69,7 +69,7 @@ class GraphFPN(BaseModule):
     Args:
         in_channels: Channels of the backbone's maps, from level ``start_level``.
         out_channels: Channels of all nodes.
-        graph: Name of a graph (``'fpn'``, ``'pafpn'``, ``'bifpn'``, ``'fully_connected'``), or a dict as
+        graph: Name of a graph (``'fpn'``, ``'pafpn'``, ``'bifpn'``, ``'fully_connected'``, ``'nas_fpn'``), or a dict as
             :meth:`mmlight.tables.FeatureGraph.to_dict` makes it.
         num_cells: How often the graph is repeated, each time with its own weights.
         start_level: Level of the first map: its stride is ``2 ** start_level``. (In mmdet's necks ``start_level`` is an
