@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import shlex
 import sys
@@ -32,23 +33,37 @@ def main(argv: Sequence[str] | None = None) -> int:
         if hasattr(args, 'resumable'):
             go_on = f'; `{shlex.join(["mmlight", *given, *([] if args.resume else ["--resume"])])}` goes on'
         with term_raises():
-            return args.run(args) or 0
+            code = args.run(args) or 0
+            sys.stdout.flush()  # where a full disk is noticed
+            return code
     except InputError as error:
         return _bad_input(str(error))
     except KeyboardInterrupt as error:
         return ended(error, go_on)
     except BrokenPipeError:  # whoever reads the output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nor may the interpreter complain at its end
+        _close_output()
         return 141
     except OSError as error:
+        if error.filename is None and (argv is not None or error.errno not in (errno.ENOSPC, errno.EDQUOT)):
+            return _unforeseen(error, argv)
         if error.filename is None:
-            raise
-        return _bad_input(f'{str(error.filename)[:200]}: {error.strerror or type(error).__name__}')
+            _close_output()
+        where = 'output' if error.filename is None else str(error.filename)[:200]
+        return _bad_input(f'{where}: {error.strerror or type(error).__name__}')
     except Exception as error:
-        if argv is not None or os.environ.get('MMLIGHT_TRACEBACK') == '1':
-            raise  # a caller in Python sees what happened
-        print(f'error: {_last_line(error)}', file=sys.stderr)
-        return 1
+        return _unforeseen(error, argv)
+
+
+def _close_output() -> None:
+    """What is left in the buffer goes nowhere: nor may the interpreter complain at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _unforeseen(error: Exception, argv: Sequence[str] | None) -> int:
+    if argv is not None or os.environ.get('MMLIGHT_TRACEBACK') == '1':
+        raise error  # a caller in Python sees what happened
+    print(f'error: {_last_line(error)}', file=sys.stderr)
+    return 1
 
 
 def _bad_input(text: str) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Iterable
+from os.path import samefile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,9 @@ def convert_arguments(sub: argparse.ArgumentParser) -> None:
 
 
 def convert(args: argparse.Namespace) -> None:
+    target = getattr(args, 'target', None)
+    if target is not None and Path(target).exists() and Path(args.source).exists() and samefile(target, args.source):
+        raise InputError(f'DST {target}: is SRC itself, which would be lost; name another file')
     args.convert(args)
 
 
@@ -59,12 +63,12 @@ def _write(weights: dict[str, Tensor], meta: dict, target: str) -> None:
 
     import torch
 
-    from mmlight.runtime.checkpoint import AtomicBackend
+    from mmlight.files import put
 
     file = io.BytesIO()
     torch.save({'state_dict': {name: tensor.detach().clone() for name, tensor in weights.items()}, 'meta': meta}, file)
     try:
-        AtomicBackend().put(file.getvalue(), target)
+        put(file.getbuffer(), target)
     except OSError as error:
         raise InputError(f'DST {target}: cannot be written ({error.strerror})') from None
 

@@ -61,9 +61,14 @@ def benchmark_arguments(sub: argparse.ArgumentParser) -> None:
 
 
 def benchmark(args: argparse.Namespace) -> None:
+    from mmlight.files import check_writable, put
     from mmlight.measure import benchmark as measured
     from mmlight.runtime.device import use_device
 
+    if args.page:
+        measured.around(args.page)
+    if args.json:
+        check_writable(args.json, '--json')
     names = ('columns', 'parts', 'threads', 'batch', 'device', 'iterations', 'seconds', 'repeats')
     plan = measured.Plan(**{name: getattr(args, name) for name in names}, warmup_seconds=args.warmup)
     with use_device(args.device):
@@ -73,7 +78,7 @@ def benchmark(args: argparse.Namespace) -> None:
     if args.page:
         measured.fill(args.page, text)
     if args.json:
-        args.json.write_text(json.dumps({'environment': on, 'rows': [row.to_dict() for row in rows]}, indent=1))
+        put(json.dumps({'environment': on, 'rows': [row.to_dict() for row in rows]}, indent=1), args.json)
 
 
 def compare_arguments(sub: argparse.ArgumentParser) -> None:

@@ -2,8 +2,8 @@
 
 import copy
 import hashlib
+import io
 import json
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ from PIL import Image
 
 from mmlight.data.coco_folder import LOADERS, cache_folder, iter_class_counts, iter_datasets, say_once
 from mmlight.errors import InputError
+from mmlight.files import put
 
 IMAGES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp')
 SPLITS = {'train': ('train', 'training'), 'val': ('val', 'valid', 'validation'), 'test': ('test', 'testing')}
@@ -280,19 +281,13 @@ def write_pairs(found: MaskFolder, folder: Path) -> dict[str, Path]:
                 digest = hashlib.sha256(made_of.encode()).hexdigest()
                 target = folder / 'masks' / split / f'{mask.stem}-{digest[:8]}.png'
                 if not target.is_file():
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    part = target.with_suffix(f'.{os.getpid()}.part')
-                    Image.fromarray(_indexed(read_mask(mask), found.values)).save(part, 'PNG')
-                    os.replace(part, target)
+                    content = io.BytesIO()
+                    Image.fromarray(_indexed(read_mask(mask), found.values)).save(content, 'PNG')
+                    put(content.getbuffer(), target)
                 mask = target
             written.append([str(image.absolute()), str(mask.absolute())])
         text = json.dumps(dict(classes=found.names, pairs=written), ensure_ascii=False)
-        target = folder / f'{split}-{hashlib.sha256(text.encode()).hexdigest()[:8]}.json'
-        folder.mkdir(parents=True, exist_ok=True)
-        part = target.with_suffix(f'.{os.getpid()}.part')
-        part.write_text(text, encoding='utf-8')
-        os.replace(part, target)
-        files[split] = target
+        files[split] = put(text, folder / f'{split}-{hashlib.sha256(text.encode()).hexdigest()[:8]}.json')
     return files
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from PIL import Image, UnidentifiedImageError
 
 from mmlight.errors import InputError
+from mmlight.files import put
 
 ORIENTATION = 0x0112  # of EXIF
 SIZE_TOLERANCE = 0.02  # of the two scales of a resized image
@@ -278,8 +279,5 @@ def repaired_file(ann_file: Path, data: dict, said: Iterable[str], folder: Path)
     text = json.dumps(data)
     target = folder / f'{ann_file.stem.lstrip("_")}-{hashlib.sha256(text.encode()).hexdigest()[:8]}.json'
     if not target.is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        part = target.with_suffix(f'.{os.getpid()}.part')
-        part.write_text(text, encoding='utf-8')
-        os.replace(part, target)
+        put(text, target)
     return target

@@ -5,7 +5,8 @@ import os
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -93,10 +94,12 @@ def survey(
     root = Path(folder)
     if fix is not None and Path(fix).exists() and any(Path(fix).iterdir()):
         raise InputError(f'--fix {fix}: exists; name a new folder')
+    if fix is not None and Path(fix).resolve().is_relative_to(root.resolve()):
+        raise InputError(f'--fix {fix}: lies in the data folder {root}, which would hold everything twice')
     masks = None if not root.is_dir() or has_coco(root) else find_masks(root)
-    if masks is not None:
-        return _survey_masks(masks, sheet, fix)
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory() as scratch, _whole(fix) as copy:
+        if masks is not None:
+            return _survey_masks(masks, sheet, copy)
         splits = _repaired_splits(root, Path(scratch))
         found = {}
         for name, split in splits.items():
@@ -109,9 +112,29 @@ def survey(
             found[name] = SplitSurvey(len(data['images']), counts, sizes, remarks)
         if sheet is not None:
             _sheet([_drawn_boxes(path, marks) for path, marks in _first_images(splits['train'])], Path(sheet))
-        if fix is not None:
-            _copy(splits, Path(fix))
+        if copy is not None:
+            _copy(splits, copy)
         return Survey(root, 'detection', found)
+
+
+@contextmanager
+def _whole(fix: str | os.PathLike | None) -> Iterator[Path | None]:
+    """A folder beside ``fix`` that gets its name in the end, so that half a copy never looks like a data set."""
+    if fix is None:
+        yield None
+        return
+    target = Path(fix).absolute()
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f'.{target.name[:100]}-') as folder:
+            made = Path(folder, 'copy')
+            made.mkdir()
+            yield made
+            made.replace(target)
+    except InputError:
+        raise
+    except OSError as error:
+        raise InputError(f'--fix {fix}: {error.filename}: {error.strerror or error}') from error
 
 
 def _repaired_splits(root: Path, scratch: Path) -> dict[str, CocoSplit]:
@@ -209,7 +232,7 @@ def _copy(splits: dict[str, CocoSplit], out: Path) -> None:
         file.write_text(json.dumps(data), encoding='utf-8')
 
 
-def _survey_masks(found: MaskFolder, sheet: str | os.PathLike | None, fix: str | os.PathLike | None) -> Survey:
+def _survey_masks(found: MaskFolder, sheet: str | os.PathLike | None, fix: Path | None) -> Survey:
     splits, tiles = {}, []
     for split, pairs in found.splits.items():
         counts, sizes = Counter(dict.fromkeys(found.names, 0)), Counter[tuple[int, int]]()
@@ -222,12 +245,12 @@ def _survey_masks(found: MaskFolder, sheet: str | os.PathLike | None, fix: str |
             if sheet is not None and split == 'train' and number % max(1, len(pairs) // (COLUMNS * ROWS)) == 0:
                 tiles.append(_drawn_mask(image, mask))
             if fix is not None:
-                _copy_mask(image, mask, Path(fix), split)
+                _copy_mask(image, mask, fix, split)
         splits[split] = SplitSurvey(len(pairs), counts, sizes, found.remarks if split == 'train' else [])
     if sheet is not None:
         _sheet(tiles, Path(sheet))
     if fix is not None:
-        (Path(fix) / 'classes.txt').write_text(''.join(f'{name}\n' for name in found.names), encoding='utf-8')
+        (fix / 'classes.txt').write_text(''.join(f'{name}\n' for name in found.names), encoding='utf-8')
     return Survey(found.root, 'segmentation', splits)
 
 
@@ -244,8 +267,9 @@ def _drawn_mask(path: Path, mask: np.ndarray) -> Image.Image | None:
 def _copy_mask(image: Path, mask: np.ndarray, out: Path, split: str) -> None:
     for folder in ('images', 'masks'):
         (out / folder / split).mkdir(parents=True, exist_ok=True)
-    target = out / 'images' / split / image.name
-    if target.exists():
-        target = target.with_name(f'{image.parent.name}_{image.name}')
-    shutil.copyfile(image, target)
-    Image.fromarray(mask.astype(np.uint8)).save(out / 'masks' / split / f'{target.stem}.png')
+    name, number = image.stem, 0
+    while (label := out / 'masks' / split / f'{name}.png').exists():  # of one name in another folder, or format
+        number += 1
+        name = f'{image.parent.name}_{image.stem}' + f'_{number}' * (number > 1)
+    shutil.copyfile(image, out / 'images' / split / f'{name}{image.suffix}')
+    Image.fromarray(mask.astype(np.uint8)).save(label)

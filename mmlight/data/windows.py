@@ -20,7 +20,6 @@ A pipeline is :class:`OpenImage`, annotations, one or two windows, :class:`Rende
 import hashlib
 import io
 import os
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +33,7 @@ from PIL import Image
 
 from mmlight.data.loading import LoadImage
 from mmlight.errors import InputError
+from mmlight.files import put
 from mmlight.images import read
 from mmlight.registry import TRANSFORMS
 
@@ -113,10 +113,9 @@ class OpenImage(LoadImage):
         key = f'{os.path.abspath(path)} {state.st_size} {state.st_mtime_ns} {self.color_type}'
         file = folder / f'{hashlib.sha256(key.encode()).hexdigest()}.npy'
         if not file.exists():
-            folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=folder, suffix='.part', delete=False) as part:
-                np.save(part, self._decode(path, read(path, self.backend_args)))
-            os.replace(part.name, file)
+            content = io.BytesIO()
+            np.save(content, self._decode(path, read(path, self.backend_args)))
+            put(content.getbuffer(), file)
         return np.load(file, mmap_mode='r')
 
     def transform(self, results: dict) -> dict | None:

@@ -18,6 +18,7 @@ from mmengine.registry import DATASETS, init_default_scope
 from mmlight.deploy.export import KEY, needs
 from mmlight.deploy.onnx_model import OnnxModel
 from mmlight.errors import InputError
+from mmlight.files import put
 from mmlight.runtime.config import explain, innermost
 
 KINDS = ('Conv', 'Gemm')
@@ -87,11 +88,11 @@ def quantize(file: str | Path, out: str | Path, images: Sequence[torch.Tensor]) 
     logging.root.setLevel(logging.ERROR)  # it advises steps that are taken here
     try:
         with tempfile.TemporaryDirectory() as folder:
-            prepared = f'{folder}/prepared.onnx'
+            prepared, made = f'{folder}/prepared.onnx', f'{folder}/made.onnx'
             quant_pre_process(str(file), prepared, skip_symbolic_shape=True)
             quantize_static(
                 prepared,
-                str(out),
+                made,
                 Reader(),
                 op_types_to_quantize=list(KINDS),
                 per_channel=True,
@@ -99,12 +100,12 @@ def quantize(file: str | Path, out: str | Path, images: Sequence[torch.Tensor]) 
                 activation_type=QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
             )
+            written = onnx.load(made)
     finally:
         logging.root.setLevel(before)
     about = dict(model.about, quantization=f'int8 {", ".join(KINDS)}, calibrated on {len(images)} images')
-    written = onnx.load(str(out))
     onnx.helper.set_model_props(written, {KEY: json.dumps(about)})
-    onnx.save(written, str(out))
+    put(written.SerializeToString(), out)
     return about
 
 

@@ -23,6 +23,7 @@ from mmlight.deploy.export import harden
 from mmlight.deploy.folding import PARTS, available, check, fold_norms, runnable
 from mmlight.deploy.random_weights import liven
 from mmlight.errors import InputError
+from mmlight.files import put
 from mmlight.measure.complexity import measure
 from mmlight.measure.contenders import parse
 from mmlight.measure.latency import Latency, machine, measure_latency
@@ -300,8 +301,8 @@ def _cell(parts: dict[str, Latency], wanted: Sequence[str]) -> str:
 BEGIN, END = '<!-- begin table -->', '<!-- end table -->'
 
 
-def fill(page: Path, text: str) -> None:
-    """Replace what stands between the two marks of a page.
+def around(page: Path) -> tuple[str, str]:
+    """What stands before and behind the place of the table on a page.
 
     Raises:
         InputError: there is no such page, or it lacks the marks.
@@ -312,4 +313,10 @@ def fill(page: Path, text: str) -> None:
     _, end, after = rest.partition(END)
     if not begin or not end:
         raise InputError(f'{page}: lacks the lines {BEGIN} and {END}')
-    page.write_text(f'{before}{begin}\n{text}\n{end}{after}', encoding='utf-8')
+    return before + begin, end + after
+
+
+def fill(page: Path, text: str) -> None:
+    """Replace what stands between the two marks of a page; errors as of :func:`around`."""
+    before, after = around(page)
+    put(f'{before}\n{text}\n{after}', page)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -63,6 +64,8 @@ def browse(
     config = copy.deepcopy(config)
     _load_annotations_first(config.get(f'{phase}_dataloader'))
     dataset = build_dataset(config, phase)
+    if output_dir is not None:
+        _keep_apart(dataset, Path(output_dir))
     visualizer = _visualizer(config)
     visualizer.dataset_meta = dataset.metainfo
     total = min(len(dataset), number or len(dataset))
@@ -82,6 +85,14 @@ def browse(
             name, image, sample, draw_pred=False, show=show, wait_time=interval, out_file=path and str(path)
         )
         yield path
+
+
+def _keep_apart(dataset: BaseDataset, output_dir: Path) -> None:
+    """Refuse a folder that holds images of the data set: pictures have their names."""
+    paths = (dataset.get_data_info(index).get('img_path') for index in range(len(dataset)))
+    for folder in {os.path.dirname(path) for path in paths if path}:
+        if Path(folder).resolve() == output_dir.resolve():
+            raise InputError(f'--output-dir {output_dir}: holds images of the data set, which would be replaced')
 
 
 def _load_annotations_first(node: object) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 import cv2
 
 from mmlight.errors import InputError
+from mmlight.files import put
 from mmlight.measure.benchmark import Plan, Row, benchmark, environment
 from mmlight.measure.contenders import Result, parse, results
 from mmlight.measure.report_page import PAGE
@@ -144,6 +145,11 @@ def make_report(
         InputError: plotly is not installed, or a config, work dir or image cannot be used.
     """
     plotly = _plotly()
+    out = Path(out)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f'--out {out}: cannot be created ({error.strerror})') from error
     works = [_work_dir(Path(folder)) for folder in work_dirs]
     files = find_images(list(images)) if images else []
     contenders = [*configs, *(str(config) for config, *_ in works)]
@@ -164,11 +170,6 @@ def make_report(
     for (config, log, weights), row in zip(works, rows[len(configs) :], strict=True):
         entries.append(Entry(row, _best(log, row.task, config), config, log, weights))
     _short(entries)
-    out = Path(out)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f'--out {out}: cannot be created ({error.strerror})') from error
     for entry in entries:
         published = for_config(Path(entry.config).name.removesuffix('.py'))
         found_weights: Path | str | None = entry.weights or ('published' if published else None)
@@ -180,10 +181,10 @@ def make_report(
             kept = [file for file in files if str(file) not in unread]
             entry.pictures = dict(zip(kept, found.pictures, strict=True))
     on = environment(plan.device)
-    (out / 'report.md').write_text(markdown(entries, on) + '\n', encoding='utf-8')
-    (out / 'index.html').write_text(page(entries, on, plotly), encoding='utf-8')
+    put(markdown(entries, on) + '\n', out / 'report.md')
+    put(page(entries, on, plotly), out / 'index.html')
     figures = [dict(entry.to_dict(), row=entry.row.to_dict()) for entry in entries]
-    (out / 'figures.json').write_text(json.dumps({'environment': on, 'entries': figures}, indent=1), encoding='utf-8')
+    put(json.dumps({'environment': on, 'entries': figures}, indent=1), out / 'figures.json')
     return entries
 
 

@@ -12,6 +12,7 @@ from mmengine.logging import MessageHub
 from torch import nn
 
 from mmlight.errors import InputError
+from mmlight.files import put
 from mmlight.layers.arithmetic import check_records
 from mmlight.layers.foreign_weights import renamed
 from mmlight.runtime.config import one_line
@@ -38,14 +39,8 @@ class AtomicBackend(LocalBackend):
             InputError: the disk is full; what stood there before still does.
         """
         path = Path(filepath)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f'.{path.name}.{os.getpid()}.part')
         try:
-            with open(part, 'wb') as file:
-                file.write(obj)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(part, path)
+            put(obj, path, sync=True)
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
@@ -54,8 +49,6 @@ class AtomicBackend(LocalBackend):
                 f'checkpoint {path}: no space left for its {len(obj) / 1e6:.1f} MB; the last good one is '
                 f'{good or "none"}; free some space and go on with --resume'
             ) from error
-        finally:
-            part.unlink(missing_ok=True)
         while self._outdated:
             old = self._outdated.pop()
             if old != path:

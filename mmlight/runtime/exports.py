@@ -1,6 +1,7 @@
 """Predictions in the formats of other tools, made from what is in ``predictions.json``."""
 
 import csv
+import io
 import json
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import cv2
 from mmengine.config import Config
 
 from mmlight.errors import InputError
+from mmlight.files import put
 from mmlight.runtime.config import innermost, is_segmentation
 
 FORMATS = ('coco', 'csv', 'yolo', 'masks')
@@ -52,7 +54,7 @@ def _coco(content: dict, folder: Path, cfg: Config) -> None:
         for one in entry['detections']:
             kept = {key: one[key] for key in ('category_id', 'bbox', 'score', 'segmentation') if key in one}
             found.append({'image_id': image, **kept})
-    (folder / 'coco_results.json').write_text(json.dumps(found) + '\n', encoding='utf-8')
+    put(json.dumps(found) + '\n', folder / 'coco_results.json')
 
 
 def ids(cfg: Config) -> tuple[dict[str, int], dict[str, int]]:
@@ -74,15 +76,16 @@ def _key(path: str | Path) -> str:
 
 def _csv(content: dict, folder: Path, cfg: Config) -> None:
     boxes = ['category_id', 'category', 'score', 'x', 'y', 'width', 'height']
-    with open(folder / 'predictions.csv', 'w', newline='', encoding='utf-8') as file:
-        rows = csv.writer(file)
-        rows.writerow(['file', 'frame', *(['category', 'share'] if is_segmentation(cfg) else boxes)])
-        for entry in content['images']:
-            start = [entry['file'], entry.get('frame', '')]
-            for one in entry.get('detections', ()):
-                rows.writerow([*start, one['category_id'], one['category'], one['score'], *one['bbox']])
-            for name, share in entry.get('share', {}).items():
-                rows.writerow([*start, name, share])
+    text = io.StringIO()
+    rows = csv.writer(text)
+    rows.writerow(['file', 'frame', *(['category', 'share'] if is_segmentation(cfg) else boxes)])
+    for entry in content['images']:
+        start = [entry['file'], entry.get('frame', '')]
+        for one in entry.get('detections', ()):
+            rows.writerow([*start, one['category_id'], one['category'], one['score'], *one['bbox']])
+        for name, share in entry.get('share', {}).items():
+            rows.writerow([*start, name, share])
+    put(text.getvalue(), folder / 'predictions.csv')
 
 
 def _yolo(content: dict, folder: Path, cfg: Config) -> None:
@@ -103,8 +106,7 @@ def _yolo(content: dict, folder: Path, cfg: Config) -> None:
                 )
             )
         file = folder / 'yolo' / f'{files_of(entry)}.txt'
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(''.join(f'{line}\n' for line in lines), encoding='utf-8')
+        put(''.join(f'{line}\n' for line in lines), file)
 
 
 def _masks(content: dict, folder: Path, cfg: Config) -> None:

@@ -1,12 +1,12 @@
 """A training that was killed between a checkpoint and the end of its validation validates when it resumes."""
 
-import os
 from pathlib import Path
 
 from mmengine.dist import broadcast_object_list
 from mmengine.hooks import Hook
 from mmengine.runner import BaseLoop, IterBasedTrainLoop, Runner
 
+from mmlight.files import put
 from mmlight.registry import HOOKS
 
 FILE = 'last_validated'
@@ -36,10 +36,7 @@ class LastValidation(Hook):
     def after_val(self, runner: Runner) -> None:
         """Note the position; the whole loop has ended, best checkpoint included."""
         if isinstance(runner._train_loop, BaseLoop) and runner.rank == 0:  # else nothing is trained
-            path = Path(runner.work_dir) / FILE
-            part = path.with_name(f'{FILE}.{os.getpid()}.part')
-            part.write_text(str(self._position(runner)))
-            os.replace(part, path)
+            put(str(self._position(runner)), Path(runner.work_dir) / FILE)
 
     @staticmethod
     def _position(runner: Runner) -> int:

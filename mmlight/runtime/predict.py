@@ -20,6 +20,7 @@ from mmengine.structures import BaseDataElement, PixelData
 from mmengine.visualization import Visualizer
 
 from mmlight.errors import InputError
+from mmlight.files import put
 from mmlight.runtime.config import innermost, is_segmentation, load_config, one_line
 from mmlight.runtime.device import use_device
 from mmlight.runtime.exports import check_formats, export, files_of, ids
@@ -112,6 +113,10 @@ def predict(
     for given in [images] if isinstance(images, (str, os.PathLike)) else images:
         if Path(given).is_dir() and folder.resolve().is_relative_to(Path(given).resolve()):
             raise InputError(f'--out {folder}: lies in the image folder {given}, whose images the next call would take')
+    written = {(folder / name).resolve() for name in ('pictures', 'labels', 'masks', 'videos')}
+    for source in sources:
+        if Path(source).resolve().parent in written:
+            raise InputError(f'--out {folder}: its pictures would replace the image {source}')
     try:
         (folder / 'pictures').mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -326,9 +331,7 @@ def _write(result: Prediction, cfg: Config, meta: dict, weights: str | os.PathLi
         'images': entries,
         'failed': [{'file': file, 'reason': reason} for file, reason in result.failed],
     }
-    part = result.json.with_suffix('.part')
-    part.write_text(json.dumps(result.content, indent=1) + '\n', encoding='utf-8')
-    part.replace(result.json)
+    put(json.dumps(result.content, indent=1) + '\n', result.json)
 
 
 def detections(instances, classes: Sequence[str] | None, score_thr: float) -> list[dict]:

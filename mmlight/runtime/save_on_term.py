@@ -8,6 +8,7 @@ from typing import Any
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
+from mmlight.files import put
 from mmlight.registry import HOOKS
 from mmlight.signals import Terminated
 
@@ -65,5 +66,5 @@ class SaveOnTerm(Hook):
         name = f'iter_{iteration}.pth'
         runner.save_checkpoint(folder, name, meta=dict(epoch=epoch, iter=iteration), backend_args=backend)
         path = Path(folder, name)
-        Path(runner.work_dir, 'last_checkpoint').write_text(str(path))
+        put(str(path), Path(runner.work_dir, 'last_checkpoint'))
         raise Terminated(f'saved {path}')

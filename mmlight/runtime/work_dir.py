@@ -9,6 +9,7 @@ from pathlib import Path
 from mmengine.dist import is_main_process
 
 from mmlight.errors import InputError
+from mmlight.files import sweep
 
 LOCK = '.training.lock'
 
@@ -40,9 +41,7 @@ def locked(work_dir: str | os.PathLike) -> Iterator[None]:
                 raise InputError(f'--work-dir {work_dir}: another process writes there; choose another') from None
             # a file system without locks: as before
         else:
-            # of a killed training, as nobody else writes here
-            for part in (*Path(work_dir).glob('.*.pth.*.part'), *Path(work_dir).glob('last_validated.*.part')):
-                part.unlink(missing_ok=True)
+            sweep(Path(work_dir))
         yield
 
 

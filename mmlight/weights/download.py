@@ -2,6 +2,7 @@
 
 import hashlib
 import http.client
+import io
 import os
 import shutil
 import sys
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from mmlight.compat import checkpoint
 from mmlight.errors import InputError
+from mmlight.files import put
 from mmlight.layers import foreign_weights
 from mmlight.tables.allocations import PUBLISHED
 from mmlight.weights import efficientdet, efficientnet_lite, scr, tensorflow
@@ -199,11 +201,9 @@ def _convert(entry: Published, original: Path, target: Path) -> None:
         raise InputError(f'weights {entry.name}: {original}: {error}') from None
     keys = ('name', 'url', 'project', 'licence', 'data', 'metric', 'source', 'sha256', 'converter')
     meta = {'published': {key: getattr(entry, key) for key in keys} | {'arguments': dict(entry.arguments)}}
-    part = target.with_name(f'{target.name}.{os.getpid()}.part')
+    content = io.BytesIO()
+    torch.save({'state_dict': {name: x.detach().clone() for name, x in weights.items()}, 'meta': meta}, content)
     try:
-        torch.save({'state_dict': {name: x.detach().clone() for name, x in weights.items()}, 'meta': meta}, part)
-        os.replace(part, target)
+        put(content.getbuffer(), target)
     except OSError as error:
         raise InputError(f'weights {entry.name}: {target} cannot be written ({error.strerror})') from error
-    finally:
-        part.unlink(missing_ok=True)
