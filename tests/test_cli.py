@@ -187,7 +187,7 @@ def test_the_command_line_imports_no_host():
     assert done.stdout.strip() == 'set()'
 
 
-def test_a_wrong_name_of_a_config_is_answered_before_anything_heavy_is_imported():
+def test_a_wrong_name_and_the_list_are_answered_before_anything_heavy_is_imported():
     code = (
         "import sys; from mmlight.cli import main; main(sys.argv[1:]); print({'torch', 'mmengine'} & set(sys.modules))"
     )
@@ -195,6 +195,10 @@ def test_a_wrong_name_of_a_config_is_answered_before_anything_heavy_is_imported(
         done = subprocess.run([sys.executable, '-c', code, *command], capture_output=True, text=True, env=environment())
         assert 'did you mean thundernet_snet49_sample' in done.stderr
         assert done.stdout.strip() == 'set()'
+    done = subprocess.run(
+        [sys.executable, '-c', code, 'list', 'dfanet'], capture_output=True, text=True, env=environment()
+    )
+    assert done.stdout.splitlines()[-1] == 'set()'  # behind the table
 
 
 def test_a_damaged_training_image_is_named(files, tmp_path, capsys):
