@@ -2,19 +2,24 @@
 
 import os
 import statistics
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
 
 from mmlight.errors import InputError
 from mmlight.nas.backends import Evaluation, Processes
 from mmlight.nas.export import network_of_rank
 from mmlight.nas.log import TrialLog
-from mmlight.nas.objectives import ProxyTraining, count, train
+from mmlight.nas.objectives import ProxyTraining, count, put_network, train
 from mmlight.nas.samplers.base import Choices
 from mmlight.registry import GRAPHS, registered
 from mmlight.runtime.config import load_config
 from mmlight.runtime.train import set_epochs
+from mmlight.tables import FeatureGraph
 
 
 @dataclass(frozen=True)
@@ -43,7 +48,7 @@ class Retraining:
         return {**(metrics or {}), 'reward': float((metrics or {}).get(self.metric, 0.0))}
 
 
-def compare(
+def compare(  # noqa: PLR0913 (what the command's options say)
     searches: Sequence[str | os.PathLike],
     out: str | os.PathLike,
     graphs: Sequence[str] = (),
@@ -51,6 +56,7 @@ def compare(
     seeds: Sequence[int] = (0, 1, 2),
     workers: int = 1,
     shape: tuple[int, int] = (256, 256),
+    equal_macs: bool = False,
     watch: Callable[[str], None] | None = None,
 ) -> list[Row]:
     """Train the best network of each search, and published graphs, with the first search's proxy at equal budget.
@@ -66,6 +72,8 @@ def compare(
         seeds: One training each.
         workers: Trainings at once.
         shape: Height and width of the image for which parameters and multiply-adds are counted.
+        equal_macs: Published graphs once and of the least width with which they have no fewer multiply-adds than the
+            first search's best network, instead of with its width and repeats.
         watch: Called with a line about each training that has ended.
 
     Returns:
@@ -79,23 +87,28 @@ def compare(
     alone = [Path(path).name for path in searches]
     found = {f'best of {name if alone.count(name) == 1 else path}': network_of_rank(path)
              for name, path in zip(alone, searches, strict=True)}  # fmt: skip
-    search, space, _ = next(iter(found.values()))
+    search, space, best = next(iter(found.values()))
     for name, (_, other, _) in found.items():
         if type(other) is not type(space):
             raise InputError(f'{name}: is of {type(other).__name__}, the first of {type(space).__name__}')
-    networks = {name: network for name, (_, _, network) in found.items()} | published
+    objective = search.search.objective
+
+    def proxy(network: Any) -> Config:
+        cfg = load_config(objective.config, objective.get('options'))
+        put_network(space, network, cfg)
+        return cfg
+
+    configs = {name: proxy(network) for name, (_, _, network) in found.items()}
+    for name, graph in published.items():
+        configs[name] = _as_large(proxy(best), graph, shape) if equal_macs else proxy(graph)
 
     out, rows = Path(out), []
-    settings = dict(networks={name: space.to_dict(network) for name, network in networks.items()},
+    settings = dict(networks={name: cfg.model.to_dict() for name, cfg in configs.items()},
                     epochs=epochs, seeds=list(seeds), split='test')  # fmt: skip
     TrialLog(out / 'settings.jsonl', settings)
-    objective = search.search.objective
-    for index, (name, network) in enumerate(networks.items()):
-        cfg = load_config(objective.config, objective.get('options'))
-        cfg.pop('search', None)
+    for index, (name, cfg) in enumerate(configs.items()):
         if cfg.get('test_dataloader') is None or cfg.get('test_evaluator') is None:
             raise InputError(f'config {objective.config}: has no test_dataloader or test_evaluator to compare with')
-        space.apply(network, cfg)
         if epochs is not None:
             set_epochs(cfg, epochs)
             cfg.train_cfg.val_interval = epochs
@@ -104,32 +117,60 @@ def compare(
         rows.append(Row(name, out / f'network_{index}.py', *count(cfg, tuple(shape))))
 
     metric = objective.get('metric', ProxyTraining.metric)
-    values = _train(Retraining(tuple(str(row.config) for row in rows), metric), out, rows, seeds, workers, watch)
-    return [Row(row.name, row.config, row.parameters, row.macs, tuple(v)) for row, v in zip(rows, values, strict=True)]
+    values = train_all([row.config for row in rows], metric, out, seeds, workers, watch)
+    return [replace(row, values=tuple(v)) for row, v in zip(rows, values, strict=True)]
 
 
-def _train(
-    objective: Retraining, out: Path, rows: list[Row], seeds: Sequence[int], workers: int, watch: Callable | None
-) -> list[list]:
-    jobs = {i * len(seeds) + j: (i, seed) for i in range(len(rows)) for j, seed in enumerate(seeds)}
-    results: dict[int, float] = {}
-    pool = Processes(objective, out, workers)
+def _as_large(like: Config, graph: FeatureGraph, shape: tuple[int, int]) -> Config:
+    """``like`` with another graph in its neck, and the width that its multiply-adds allow."""
+    macs = count(like, shape)[1]
+
+    def of_width(width: int) -> Config:
+        cfg = Config(like.to_dict())
+        repeats = 'stack_times' if 'stack_times' in cfg.model.neck else 'num_cells'
+        cfg.model.neck.update({'graph': graph.to_dict(), repeats: 1, 'out_channels': width})
+        cfg.model.bbox_head.in_channels = width
+        return cfg
+
+    widths = range(1, 1024)
+    return of_width(widths[bisect_left(widths, macs, key=lambda width: count(of_width(width), shape)[1])])
+
+
+def train_all(
+    configs: Sequence[Path],
+    metric: str,
+    out: Path,
+    seeds: Sequence[int],
+    workers: int,
+    watch: Callable[[str], None] | None = None,
+) -> list[list[float]]:
+    """Train each config with each seed in ``out``, unless that was done.
+
+    Returns:
+        For each config the ``metric`` of each seed.
+
+    Raises:
+        InputError: a training failed, for another reason than its own twice.
+    """
+    jobs = {j * len(configs) + i: (i, seed) for i in range(len(configs)) for j, seed in enumerate(seeds)}
+    results: dict[tuple[int, int], float] = {}
+    pool = Processes(Retraining(tuple(map(str, configs)), metric), out, workers)
     try:
         evaluation = Evaluation(pool)
-        waiting = list(jobs.items())
+        waiting = sorted(jobs.items())
         while len(results) < len(jobs):
             while waiting and evaluation.room > 0:
                 evaluation.submit(*waiting.pop(0))
             for outcome, _ in evaluation.poll(1.0):
                 index, seed = jobs[outcome.number]
                 if outcome.metrics is None:
-                    raise InputError(f'{rows[index].name}, seed {seed}: cannot be trained: {outcome.error}')
-                results[outcome.number] = outcome.metrics['reward']
+                    raise InputError(f'{configs[index]}, seed {seed}: cannot be trained: {outcome.error}')
+                results[index, seed] = outcome.metrics['reward']
                 if watch is not None:
-                    watch(f'{rows[index].name}, seed {seed}: {objective.metric} {outcome.metrics["reward"]:.3f}')
+                    watch(f'{configs[index]}, seed {seed}: {metric} {results[index, seed]:.3f}')
     finally:
         pool.close()
-    return [[results[i * len(seeds) + j] for j in range(len(seeds))] for i in range(len(rows))]
+    return [[results[index, seed] for seed in seeds] for index in range(len(configs))]
 
 
 def markdown(rows: Sequence[Row], seeds: Sequence[int]) -> str:

@@ -19,6 +19,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2], help='default 0 1 2')
     parser.add_argument('--workers', type=int, default=1, help='trainings at once (default 1)')
     parser.add_argument('--shape', type=int, nargs=2, default=[256, 256], metavar=('H', 'W'), help='image to count for')
+    parser.add_argument('--equal-macs', action='store_true', help='graphs as large as the first best, not as wide')
     parser.add_argument('--out', default='work_dirs/compare_searches', help='default work_dirs/compare_searches')
     return parser.parse_args()
 
@@ -35,6 +36,7 @@ def main() -> None:
         args.seeds,
         args.workers,
         tuple(args.shape),
+        args.equal_macs,
         watch=lambda line: print(line, flush=True),
     )
     print(markdown(rows, args.seeds))
