@@ -6,10 +6,14 @@ import os
 os.environ['OMP_NUM_THREADS'] = '1'
 
 import random
+import subprocess
 import sys
+import sysconfig
+import venv
 from contextlib import suppress
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -63,3 +67,22 @@ def torchvision_models(need):
     with suppress(InputError):  # declares the operators that a torchvision for another torch misses
         import_effdet()
     return import_module('torchvision.models')
+
+
+@pytest.fixture(scope='session')
+def installed(tmp_path_factory) -> dict[str, str]:
+    """For processes: variables of a new environment with the wheel; what that requires is read from the tested one."""
+    folder = tmp_path_factory.mktemp('environment')
+    source = folder / 'source'
+    subprocess.run(['git', 'clone', '-q', Path(__file__).resolve().parents[1], source], check=True)
+    code = f'from setuptools import build_meta; build_meta.build_wheel({str(folder)!r})'
+    subprocess.run([sys.executable, '-c', code], cwd=source, check=True, capture_output=True)
+    venv.create(folder / 'env', with_pip=True)
+    python = folder / 'env' / 'bin' / 'python'
+    subprocess.run([python, '-m', 'pip', 'install', '-q', '--no-deps', *folder.glob('*.whl')], check=True)
+    where = [python, '-c', 'import sysconfig; print(sysconfig.get_path("purelib"))']
+    site = Path(subprocess.run(where, check=True, capture_output=True, text=True).stdout.strip())
+    (site / 'zz_stack.pth').write_text(sysconfig.get_path('purelib'))
+    env = {**os.environ, 'PATH': f'{python.parent}:{os.environ["PATH"]}', 'MPLBACKEND': 'Agg', 'OMP_NUM_THREADS': '1'}
+    env.pop('PYTHONPATH', None)
+    return env

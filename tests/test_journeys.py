@@ -1,11 +1,7 @@
 """The journeys of a user: scripts of at most six commands, run outside the repository where the wheel is installed."""
 
-import os
 import re
 import subprocess
-import sys
-import sysconfig
-import venv
 from pathlib import Path
 
 import pytest
@@ -30,29 +26,11 @@ def test_a_journey_is_six_commands_at_most():
         assert 4 <= len(commands) <= 6, path
 
 
-@pytest.fixture(scope='module')
-def environment(tmp_path_factory) -> Path:
-    """``bin`` of a new environment with the wheel; what that requires is read from the tested environment."""
-    folder = tmp_path_factory.mktemp('environment')
-    source = folder / 'source'
-    subprocess.run(['git', 'clone', '-q', ROOT, source], check=True)
-    code = f'from setuptools import build_meta; build_meta.build_wheel({str(folder)!r})'
-    subprocess.run([sys.executable, '-c', code], cwd=source, check=True, capture_output=True)
-    venv.create(folder / 'env', with_pip=True)
-    python = folder / 'env' / 'bin' / 'python'
-    subprocess.run([python, '-m', 'pip', 'install', '-q', '--no-deps', *folder.glob('*.whl')], check=True)
-    where = [python, '-c', 'import sysconfig; print(sysconfig.get_path("purelib"))']
-    site = Path(subprocess.run(where, check=True, capture_output=True, text=True).stdout.strip())
-    (site / 'zz_stack.pth').write_text(sysconfig.get_path('purelib'))
-    return python.parent
-
-
 @pytest.mark.long
 @pytest.mark.parametrize('script', JOURNEYS, ids=lambda path: path.stem)
-def test_journey(environment, script, tmp_path):
-    env = {**os.environ, 'PATH': f'{environment}:{os.environ["PATH"]}', 'MPLBACKEND': 'Agg', 'OMP_NUM_THREADS': '1'}
-    env.pop('PYTHONPATH', None)
-    done = subprocess.run(['bash', '-euo', 'pipefail', script], cwd=tmp_path, env=env, capture_output=True, text=True)
+def test_journey(installed, script, tmp_path):
+    command = ['bash', '-euo', 'pipefail', script]
+    done = subprocess.run(command, cwd=tmp_path, env=installed, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert 'Traceback' not in done.stderr
     assert [name for name in MADE[script.stem] if not (tmp_path / name).is_file()] == []

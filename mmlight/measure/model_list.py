@@ -165,7 +165,7 @@ def _number(value: object, key: str, model: dict, metafile: Path) -> float | Non
 
 def _yaml(path: Path) -> dict:
     try:
-        return yaml.load(path.read_text(encoding='utf-8'), LOADER) or {}
+        return yaml.load(path.read_text(encoding='utf-8'), LOADER) or {}  # nosec B506 (a safe loader)
     except OSError as error:
         raise InputError(f'{path}: cannot be read ({error.strerror})') from error
     except yaml.YAMLError as error:
