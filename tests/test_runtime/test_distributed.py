@@ -29,6 +29,16 @@ group_norm = dict(_delete_=True, type='GN', num_groups=4)  # that of a batch is 
 DETECTOR = """
 model = dict(backbone=dict(norm_cfg=group_norm), bbox_head=dict(norm_cfg=group_norm))
 """
+SUPERNET = (
+    DETECTOR
+    + """
+custom_hooks = [dict(type='mmlight.PathSamplingHook')]  # another path each step
+find_unused_parameters = True
+model['backbone'] = dict(
+    _delete_=True, type='mmlight.CRStageSuperResNet', depth=18, base_channels=8, stem_channels=8, out_indices=(1, 2, 3),
+    choices=((1, 2), (1, 2), (1, 2), (1, 2)), norm_cfg=dict(type='GN', num_groups=4))
+"""
+)
 SEGMENTOR = """
 train_dataloader['dataset']['reduce_zero_label'] = True  # leaves out pixels
 loss = dict(type='CrossEntropyLoss', avg_non_ignore={all_labels})
@@ -47,6 +57,7 @@ def launch(config: Path, folder: Path, **variables: str) -> subprocess.Completed
     ('base', 'labels', 'pack', 'rest'),
     [
         pytest.param('det_iter.py', 'with_bbox=True', 'PackDetInputs', DETECTOR, id='detector'),
+        pytest.param('det_iter.py', 'with_bbox=True', 'PackDetInputs', SUPERNET, id='supernet'),
         pytest.param('seg.py', 'reduce_zero_label=True', 'PackSegInputs', SEGMENTOR.format(all_labels=False), id='all'),
         pytest.param(
             'seg.py', 'reduce_zero_label=True', 'PackSegInputs', SEGMENTOR.format(all_labels=True), id='known'
