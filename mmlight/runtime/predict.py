@@ -28,7 +28,8 @@ from mmlight.runtime.inference import check_size
 from mmlight.runtime.large_photos import spare_memory
 from mmlight.runtime.model import build_model, published_weights
 from mmlight.runtime.progress import track
-from mmlight.runtime.sources import LONGEST_NAME, Frame, find_sources, frames, length
+from mmlight.runtime.sources import Frame, find_sources, frames, length
+from mmlight.runtime.unique_names import Names
 from mmlight.weights.catalogue import for_config
 
 LARGEST_PHOTO = 24_000_000  # pixels that enter a network, or that masks are made for: up to 7 GB
@@ -377,22 +378,3 @@ def _visualizer(cfg: Config, meta: dict) -> Visualizer:
         palette = [tuple(map(int, colour)) for colour in palette]
     visualizer.dataset_meta = {**meta, 'palette': palette}
     return visualizer
-
-
-class Names:
-    """File names for pictures: images of one name from several folders get a number."""
-
-    def __init__(self) -> None:
-        self.taken: dict[str, int] = {}
-
-    def free(self, file: Path) -> str:
-        """The file's name, with a number where its stem was given before."""
-        suffix = file.suffix if file.suffix.lower() in ('.jpg', '.jpeg', '.png') else '.png'
-        first = os.fsencode(file.stem)[: LONGEST_NAME - 25].decode(errors='ignore')  # a number and a suffix follow
-        stem, number = first, self.taken.get(first, 0)
-        while stem in self.taken:
-            number += 1
-            stem = f'{first}_{number}'
-        self.taken[first] = number
-        self.taken.setdefault(stem, 0)
-        return stem + suffix

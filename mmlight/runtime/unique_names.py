@@ -9,6 +9,29 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from mmlight.registry import HOOKS
+from mmlight.runtime.sources import LONGEST_NAME
+
+
+class Names:
+    """File names for pictures: images of one name from several folders get a number."""
+
+    def __init__(self) -> None:
+        self.taken: dict[str, int] = {}
+
+    def stem(self, first: str) -> str:
+        """``first``, with a number where it was given before."""
+        stem, number = first, self.taken.get(first, 0)
+        while stem in self.taken:
+            number += 1
+            stem = f'{first}_{number}'
+        self.taken[first] = number
+        self.taken.setdefault(stem, 0)
+        return stem
+
+    def free(self, file: Path) -> str:
+        """The name of the picture of ``file``."""
+        suffix = file.suffix if file.suffix.lower() in ('.jpg', '.jpeg', '.png') else '.png'
+        return self.stem(os.fsencode(file.stem)[: LONGEST_NAME - 25].decode(errors='ignore')) + suffix  # 25: number
 
 
 @HOOKS.register_module()
@@ -22,7 +45,7 @@ class UniqueNames(Hook):
     priority = 'VERY_HIGH'
 
     def before_test(self, runner: Runner) -> None:
-        self.taken: dict[str, str] = {}
+        self.names, self.given = Names(), dict[str, str]()
         self.folder = tempfile.TemporaryDirectory(prefix='mmlight-names-')
 
     def before_test_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None) -> None:
@@ -33,13 +56,11 @@ class UniqueNames(Hook):
 
     def _name(self, path: str) -> str:
         stem, suffix = os.path.splitext(os.path.basename(path))
-        number, name = 0, stem
-        while self.taken.setdefault(name, path) != path:
-            number += 1
-            name = f'{stem}_{number}'
-        if not number:
+        if path not in self.given:
+            self.given[path] = self.names.stem(stem)
+        if self.given[path] == stem:
             return path
-        link = Path(self.folder.name) / f'{name}{suffix}'
+        link = Path(self.folder.name) / f'{self.given[path]}{suffix}'
         if not link.exists():
             link.symlink_to(os.path.abspath(path))
         return str(link)

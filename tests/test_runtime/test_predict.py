@@ -28,6 +28,7 @@ from mmlight.runtime.exports import export
 from mmlight.runtime.model import build_model, dataset_meta
 from mmlight.runtime.predict import Names, detections, predict, shares
 from mmlight.runtime.sources import find_images, find_sources, frames
+from mmlight.runtime.unique_names import UniqueNames
 
 
 def test_detections_are_coco_results():
@@ -67,6 +68,30 @@ def test_pictures_of_one_name_are_kept_apart(tmp_path):
     found = [names.free(tmp_path / folder / 'a.png') for folder in ('x', 'y', 'z')]
     assert found == ['a.png', 'a_1.png', 'a_2.png']
     assert names.free(tmp_path / 'w' / 'a_1.JPG') == 'a_1_1.JPG', 'labels share the stem'
+
+
+@pytest.mark.parametrize('name', ['{}/a.png', 'x/{}.png'])
+def test_each_name_is_looked_up_once_or_twice(name, tmp_path):
+    """However many images there are: of one name in several folders, and of many names."""
+    looked_up = []
+
+    class Counted(dict):
+        def __contains__(self, key):
+            looked_up.append(key)
+            return super().__contains__(key)
+
+    hook = UniqueNames()
+    hook.before_test(None)
+    hook.names.taken = Counted()
+    paths = [tmp_path / name.format(number) for number in range(500)]
+    for path in paths:
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    found = {hook._name(str(path)) for path in paths}
+    assert {hook._name(str(path)) for path in paths} == found, 'the same once more'
+    assert len({Path(one).stem for one in found}) == 500
+    assert len(looked_up) <= 1000
+    hook.after_test(None)
 
 
 def test_class_names_come_from_the_config_else_from_the_data_set_class():
