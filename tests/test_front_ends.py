@@ -109,6 +109,9 @@ def test_two_processes(host, installed, tmp_path):
     """`dist_train.sh` and `dist_test.sh` of the hosts."""
     config = SITE / (DETECTORS if host == 'mmdet' else SEGMENTORS)['stock']
     tools, cut = SITE / host / '.mim' / 'tools', ['--cfg-options', *options(host, 'stock', tmp_path / 'data')]
+    if host == 'mmseg':  # PyTorch's SyncBN is for GPUs only
+        cut += ['model.backbone.norm_cfg.type=BN', 'model.decode_head.norm_cfg.type=BN']
+        cut += [f'model.auxiliary_head.{i}.norm_cfg.type=BN' for i in range(2)]
     env = {**installed, 'PORT': free_port()}
     run(env, tmp_path, 'bash', tools / 'dist_train.sh', config, 2, '--work-dir', 'run', *cut)
     weights = (tmp_path / 'run' / 'last_checkpoint').read_text().strip()
