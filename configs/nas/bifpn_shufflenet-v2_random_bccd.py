@@ -3,7 +3,14 @@
 _base_ = './nas-fpn_shufflenet-v2_bccd.py'
 
 model = dict(
-    neck=dict(_delete_=True, type='mmlight.GraphFPN', in_channels=[48, 96, 192], norm_cfg=dict(type='BN')),
+    neck=dict(
+        _delete_=True,
+        type='mmlight.GraphFPN',
+        graph='bifpn',  # a place for what the search puts there
+        in_channels=[48, 96, 192],
+        out_channels=16,
+        norm_cfg=dict(type='BN'),
+    ),
     bbox_head=dict(feat_channels=32),
 )
 val_evaluator = dict(type='mmlight.ExactCocoMetric')

@@ -74,7 +74,7 @@ def _plot(trials: list[Trial], chosen: list[Trial], against: str, path: Path) ->
     for known, style, label in styles:
         values = [trial.metrics['values'] for trial in known]
         axes.plot([cost for _, cost in values], [value for value, _ in values], label=label, **style)
-    for trial in chosen:
+    for trial in {chosen[0].number: chosen[0], chosen[-1].number: chosen[-1]}.values():  # those between may lie close
         value, cost = trial.metrics['values']
         axes.annotate(str(trial.number), (cost, value), (4, -10), textcoords='offset points', fontsize=8)
     axes.set(xlabel=against, ylabel='value')
