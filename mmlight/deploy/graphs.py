@@ -96,6 +96,8 @@ class DetectorGraph(nn.Module):
         self.two_stage = isinstance(model, TwoStageDetector)
         if not self.two_stage and not isinstance(model, SingleStageDetector):
             raise InputError(f'{type(model).__name__}: cannot be exported; only one- and two-stage detectors can')
+        if hasattr(getattr(model, 'neck', None), 'cut'):
+            raise InputError('SuperFPN: a supernet cannot be exported; export a network of its search (WORK_DIR/front)')
         dense = model.rpn_head if self.two_stage else model.bbox_head
         # a subclass that decodes in its own way has another layout of predictions
         if not isinstance(dense, AnchorHead) or _overrides(dense, AnchorHead, 'predict_by_feat'):
