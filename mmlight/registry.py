@@ -22,6 +22,7 @@ def _own(name: str, *locations: str) -> root.Registry:
 
 MODELS = _child(root.MODELS, 'mmlight.models')
 TASK_UTILS = _child(root.TASK_UTILS, 'mmlight.models')
+WEIGHT_INITIALIZERS = _child(root.WEIGHT_INITIALIZERS, 'mmlight.layers.xception')
 DATASETS = _child(root.DATASETS, *(['mmlight.data.camvid', 'mmlight.data.mask_pairs'] if find_spec('mmseg') else []))
 TRANSFORMS = _child(root.TRANSFORMS, 'mmlight.data')
 OPTIM_WRAPPER_CONSTRUCTORS = _child(root.OPTIM_WRAPPER_CONSTRUCTORS, 'mmlight.runtime.optimizer')

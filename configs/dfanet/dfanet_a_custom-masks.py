@@ -1,14 +1,15 @@
 # DFANet A on images and masks of your own, from scratch: mmlight train dfanet_a_custom-masks --data DIR
 _base_ = [
-    '../_base_/models/dfanet.py',
+    '../_base_/models/dfanet_small.py',
     '../_base_/datasets/custom_masks.py',
-    '../_base_/schedules/adamw_epochs.py',
+    '../_base_/schedules/adamw_epochs_seg.py',
     '../_base_/default_runtime_seg_epochs.py',
 ]
 
 model = dict(data_preprocessor=dict(size=_base_.crop_size), decode_head=dict(num_classes=2))
+train_dataloader = dict(batch_size=4)
 
-max_epochs = 50
+max_epochs = 30
 train_cfg = dict(max_epochs=max_epochs, val_interval=5)
 param_scheduler = _base_.param_scheduler
-param_scheduler[1].update(T_max=max_epochs)
+param_scheduler[1].update(begin=18, T_max=12)  # a constant rate first

@@ -235,6 +235,17 @@ def test_block(stride, in_channels, separable):
     assert block(x).shape == (2, block.out_channels, -(-7 // stride), 8 // stride)
 
 
+@pytest.mark.parametrize('name', ['bisenet_xception39_custom-masks', 'dfanet_a_camvid-seq05'])
+def test_blocks_of_short_schedules_begin_as_their_shortcuts(name):
+    net = build(load_config(name))
+    net.init_weights()
+    blocks = [module for module in net.modules() if isinstance(module, XceptionBlock)]
+    assert len(blocks) == {'bisenet': 16, 'dfanet_': 42}[name[:7]]
+    for block in blocks:
+        x = torch.randn(2, block.convs[0].depthwise_conv.in_channels, 4, 4)
+        assert torch.equal(block(x), block.shortcut(x).relu())
+
+
 def test_attention():
     """out = x * sigmoid(W2 (W1 mean(x) + b1) + b2)"""
     attention, x = FCAttention(16), torch.randn(2, 16, 5, 3)
