@@ -11,11 +11,12 @@ from types import NoneType
 from mmengine.config import Config, ConfigDict
 
 from mmlight.data.other_formats import as_coco, read_other
-from mmlight.data.repair import Repair, repaired_file
+from mmlight.data.repair import Files, Repair, few, kept_categories, repaired_file
 from mmlight.errors import InputError
 
 SPLITS = {'train': ('train',), 'val': ('val', 'valid', 'validation'), 'test': ('test',)}
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+HOLD_OUT = 5  # every fifth image is for validation where there is no such split
 
 
 @dataclass(frozen=True)
@@ -29,9 +30,10 @@ class CocoSplit:
 def find_coco_folder(folder: str | Path) -> dict[str, CocoSplit]:
     """The splits of a COCO data set on disk.
 
-    Two layouts are known: ``annotations/instances_{train,val,test}*.json`` with images in ``train*/``,
-    ``images/train*/``, ``leftImg8bit/train/`` or ``images/`` (whichever holds the first image that is listed); and
-    one folder a split with ``_annotations.coco.json`` beside the images (``train/``, ``valid/``, ``test/``; Roboflow).
+    Known are ``annotations/instances_{train,val,test}*.json``, ``{train,val,test}*.json`` there or at the top, and one
+    folder a split with its JSON file (``train/_annotations.coco.json`` of Roboflow, ``train/labels.json`` of
+    FiftyOne). Images lie in ``train*/``, ``images/train*/``, ``leftImg8bit/train/``, ``images/``, ``data/`` or
+    beside the file (whichever holds the first image that is listed), or anywhere below the folder.
 
     Returns:
         ``'train'`` and ``'val'``, and ``'test'`` where there is one.
@@ -49,18 +51,29 @@ def find_coco_folder(folder: str | Path) -> dict[str, CocoSplit]:
             found[split] = CocoSplit(ann_file, _img_dir(root, ann_file, names))
         elif split != 'test':
             wanted = [f'annotations/instances_{split}*.json', *(f'{name}/_annotations.coco.json' for name in names)]
-            raise InputError(f'data folder {root}: no {split} annotations; looked for {", ".join(wanted)}')
+            others = [file.name for file in _json_files(root)]
+            listed = f'; no COCO annotations of one split: {few(others)}' if others else ''
+            raise InputError(f'data folder {root}: no {split} annotations; looked for {", ".join(wanted)}{listed}')
     return found
 
 
 def find_splits(folder: str | Path, target: Path) -> dict[str, CocoSplit]:
     """The splits of a COCO, Pascal VOC or YOLO data set; the latter two as COCO files that are written to ``target``.
 
+    Where none is for validation, every fifth image of the training split, or of all, is; that is written there too.
+
     Raises:
         InputError: as :func:`find_coco_folder` and :func:`mmlight.data.other_formats.as_coco`.
     """
     root = Path(folder)
-    other = None if not root.is_dir() or has_coco(root) else read_other(root)
+    named = {split: _ann_file(root, names) for split, names in SPLITS.items()}
+    whole = None if named['val'] else named['train'] or _whole(root)
+    if whole is not None:
+        img_dir = _img_dir(root, whole, SPLITS['train'] if named['train'] else ())
+        found = _held_out(read_coco(whole), root, img_dir, target, f'of {whole.name}')
+        test = named['test'] and CocoSplit(named['test'], _img_dir(root, named['test'], SPLITS['test']))
+        return found | ({'test': test} if test else {})
+    other = None if not root.is_dir() or any(named.values()) else read_other(root)
     if other is None:
         return find_coco_folder(root)
     kind, splits, names = other
@@ -68,33 +81,76 @@ def find_splits(folder: str | Path, target: Path) -> dict[str, CocoSplit]:
     for split, content in splits.items():
         data = as_coco(root, content, names)
         names = names or [entry['name'] for entry in data['categories']]  # those of the training, which comes first
-        said = [
-            f'data folder {root}: {kind}, {split}: {len(data["annotations"])} boxes in {len(data["images"])} images'
-        ]
-        found[split] = CocoSplit(repaired_file(Path(f'{split}.json'), data, said, target), root)
+        what = f'{kind}, {split}: {len(data["annotations"])} boxes in {len(data["images"])} images'
+        if split == 'train' and 'val' not in splits:
+            found |= _held_out(data, root, root, target, f'({what})')
+        else:
+            said = [f'data folder {root}: {what}']
+            found[split] = CocoSplit(repaired_file(Path(f'{split}.json'), data, said, target), root)
+    return found
+
+
+def _held_out(data: dict, root: Path, img_dir: Path, target: Path, what: str) -> dict[str, CocoSplit]:
+    """A COCO dict as two splits."""
+    said = [
+        f'data folder {root}: has no validation split; every fifth of {len(data["images"])} images {what} is for that'
+    ]
+    if len(data['images']) < 2:
+        raise InputError(f'data folder {root}: {len(data["images"])} images {what}, and none of val')
+    found = {}
+    for split in ('train', 'val'):
+        images = [one for number, one in enumerate(data['images']) if (number % HOLD_OUT == 0) == (split == 'val')]
+        known = {str(one['id']) for one in images}
+        boxes = [one for one in data['annotations'] if str(one['image_id']) in known]
+        part = {**data, 'images': images, 'annotations': boxes, 'categories': kept_categories(data)}
+        found[split] = CocoSplit(repaired_file(Path(f'{split}.json'), part, said, target), img_dir)
     return found
 
 
 def has_coco(root: Path) -> bool:
-    """Whether a folder has COCO annotations of any split."""
-    return any(_ann_file(root, names) for names in SPLITS.values())
+    """Whether a folder has COCO annotations."""
+    return any(_ann_file(root, names) for names in SPLITS.values()) or _whole(root) is not None
+
+
+def _json_files(*folders: Path | None) -> list[Path]:
+    """The JSON files of folders and of ``annotations/`` in them."""
+    places = [place for folder in folders if folder for place in (folder, _entries(folder).get('annotations'))]
+    return [file for place in places for key, file in _entries(place).items() if key.endswith('.json')]
+
+
+def _is_coco(file: Path) -> bool:
+    try:
+        return {'images', 'annotations', 'categories'} <= _parsed(file).keys()
+    except InputError:
+        return False
+
+
+def _one(root: Path, files: list[Path], what: str) -> Path | None:
+    if len(files) > 1:
+        raise InputError(f'data folder {root}: several{what} annotation files ({few(files)}), expected one')
+    return files[0] if files else None
+
+
+def _whole(root: Path) -> Path | None:
+    """The annotations of a data set without splits."""
+    files = _json_files(root)
+    chosen = [file for file in files if file.name.lower().startswith('instances_')] or files
+    return _one(root, [file for file in chosen if _is_coco(file)], '')
 
 
 def _ann_file(root: Path, names: tuple[str, ...]) -> Path | None:
     """The split's annotation file; upper and lower case are one, as in what CVAT exports."""
-    annotations = _entries(root).get('annotations')
+    files = _json_files(root)
     for name in names:
-        prefix = f'instances_{name}'
-        files = [
-            file for key, file in _entries(annotations).items() if key.startswith(prefix) and key.endswith('.json')
-        ]
-        if len(files) > 1:
-            listed = ', '.join(file.name for file in files)
-            raise InputError(f'data folder {root}: several {name} annotation files ({listed}), expected one')
         folder = _entries(root).get(name)
-        for file in (*files, *(_entries(folder).get('_annotations.coco.json') for _ in range(1))):
-            if file is not None and file.is_file():
-                return file
+        for chosen in (
+            [file for file in files if file.name.lower().startswith(f'instances_{name}')],
+            [file for file in _json_files(folder) if file.name.lower() == '_annotations.coco.json'],
+            [file for file in files if file.name.lower().startswith(name) and _is_coco(file)],
+            [file for file in _json_files(folder) if _is_coco(file)],
+        ):
+            if chosen:
+                return _one(root, chosen, f' {name}')
     return None
 
 
@@ -112,14 +168,16 @@ def _img_dir(root: Path, ann_file: Path, names: tuple[str, ...]) -> Path:
     if not isinstance(first, str):
         raise InputError(f'annotation file {ann_file}: images[0].file_name is {first!r}, expected a string')
     suffix = ann_file.stem[len('instances_') :] if ann_file.stem.lower().startswith('instances_') else ann_file.stem
-    tried = [ann_file.parent] if ann_file.name.startswith('_') else []
+    tried = [] if ann_file.name.startswith('instances_') else [ann_file.parent]
     for name in dict.fromkeys((suffix.lower(), *names)):
-        for parts in ((name,), ('images', name), (name, 'images'), ('leftimg8bit', name)):
+        for parts in ((name,), ('images', name), (name, 'images'), (name, 'data'), ('leftimg8bit', name)):
             tried.append(_below(root, parts))
-    tried += [_below(root, ('images',)), root]
+    tried += [_below(root, ('images',)), _below(root, ('data',)), _below(root, ('jpegimages',)), root]
     for folder in tried:
         if (folder / first).is_file() or (folder / first.replace('\\', '/')).is_file():
             return folder
+    if Files(root).find(first) is not None:
+        return root
     places = ', '.join(f'{folder.relative_to(root)}/' for folder in dict.fromkeys(tried))
     raise InputError(f'data folder {root}: image {first} of {ann_file.name} not found; looked in {places}')
 
@@ -197,12 +255,7 @@ def coco_classes(ann_file: str | Path, default: tuple[str, ...] | None = None) -
     if default is not None and not Path(ann_file).exists():
         return default
     data = read_coco(ann_file)
-    used = {entry['category_id'] for entry in data['annotations']}
-    categories = data['categories']
-    parents = {
-        str(one.get('supercategory')) for one in categories if one.get('supercategory') not in (None, one['name'])
-    }
-    names = [str(entry['name']) for entry in categories if entry['id'] in used or entry['name'] not in parents]
+    names = [str(entry['name']) for entry in kept_categories(data)]
     if not names:
         raise InputError(f'annotation file {ann_file}: defines no categories')
     twice = sorted({name for name in names if names.count(name) > 1})

@@ -18,6 +18,7 @@ from mmlight.errors import InputError
 
 IMAGES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp')
 SPLITS = {'train': ('train', 'trainval'), 'val': ('val', 'valid', 'validation'), 'test': ('test',)}
+XML_FOLDERS = ('annotations', 'labels', 'xml', 'xmls')
 CORNERS = ('xmin', 'ymin', 'xmax', 'ymax')
 TOLERANCE = 1.01
 """Greatest share of the image that a YOLO coordinate may be; exporters round."""
@@ -41,12 +42,12 @@ def read_other(root: Path) -> tuple[str, dict[str, Split], list[str]] | None:
         found = find(root)
         if found is not None:
             splits, names = found
-            for split in ('train', 'val'):
-                if not splits.get(split, ([],))[0]:
-                    raise InputError(
-                        f'data folder {root}: a {name} data set without {split} images; '
-                        f'known splits are {", ".join(splits) or "none"}'
-                    )
+            empty = [split for split in ('train', 'val') if not splits.get(split, ([],))[0]]
+            if 'train' in empty or (empty and 'val' in splits):
+                raise InputError(
+                    f'data folder {root}: a {name} data set without {empty[0]} images; '
+                    f'known splits are {", ".join(splits) or "none"}'
+                )
             return name, splits, names
     return None
 
@@ -92,22 +93,32 @@ def _images(folder: Path) -> list[Path]:
 
 
 def _voc(root: Path) -> tuple[dict[str, Split], list[str]] | None:
-    kits = [root, *sorted(path.parent for path in root.glob('*/*') if path.name.lower() == 'annotations')]
-    kits += sorted(path.parent for path in root.glob('*/*/*') if path.name.lower() == 'annotations')
-    for kit in kits:
-        xml = _child(kit, 'annotations')
-        if xml is not None and any(xml.rglob('*.xml')):
-            return _voc_kit(kit, xml), _listed(kit)
     splits: dict[str, Split] = {}
     for split, names in SPLITS.items():
         folder = _child(root, *names)
         if folder is not None and any(folder.rglob('*.xml')):
-            splits[split] = ([path for path in _images(folder) if path.with_suffix('.xml').is_file()], _beside)
-    return (splits, _listed(root)) if splits else None
+            splits[split] = _with_xml(folder)
+    if splits:
+        return splits, _listed(root)
+    for pattern in ('*', '*/*', '*/*/*'):
+        for xml in sorted(path for path in root.glob(pattern) if path.name.lower() in XML_FOLDERS):
+            if any(xml.rglob('*.xml')):
+                kit = xml.parent
+                return _voc_kit(kit, xml) or {'train': _with_xml(kit)}, _listed(kit)
+    if any(root.glob('*.xml')):
+        return {'train': _with_xml(root)}, _listed(root)
+    return None
 
 
-def _beside(image: Path, size: tuple[int, int]) -> Objects:
-    return _voc_objects(image.with_suffix('.xml'), size)
+def _with_xml(folder: Path) -> Split:
+    """The images below a folder that have an XML file beside them, or of their name in another folder."""
+    files = {path.stem: path for path in folder.rglob('*.xml')}
+    own = {}
+    for path in _images(folder):
+        beside = path.with_suffix('.xml')
+        if beside.is_file() or path.stem in files:
+            own[path] = beside if beside.is_file() else files[path.stem]
+    return list(own), lambda image, size: _voc_objects(own[image], size)
 
 
 def _voc_kit(kit: Path, xml: Path) -> dict[str, Split]:
@@ -149,7 +160,9 @@ def _voc_objects(file: Path, size: tuple[int, int]) -> Objects:
     except (OSError, ElementTree.ParseError, ValueError) as error:
         raise InputError(f'annotation file {file}: not XML ({error})') from error
     database = tree.findtext('source/database') or ''
-    first = 1 if 'VOC' in database and 'Database' in database else 0  # the devkit counts pixels from 1
+    devkit = 'VOC' in database and 'Database' in database
+    supervision = database == 'roboflow.ai' and tree.findtext('folder') == 'VOC'
+    first = 1 if devkit or supervision else 0  # these count pixels from 1
     scale = [1.0, 1.0]
     for axis, key in enumerate(('width', 'height')):
         listed = _float(tree.findtext(f'size/{key}'))
@@ -190,11 +203,13 @@ def _listed(root: Path) -> list[str]:
 
 
 def _yolo(root: Path) -> tuple[dict[str, Split], list[str]] | None:
+    names: list[str] = []
     for file in sorted([*root.glob('*.yaml'), *root.glob('*.yml')]):
         settings = _settings(file)
-        if settings is not None:
+        if settings is not None and ('train' in settings or 'val' in settings):
             return _yolo_splits(root, file, settings)
-    names = _listed(root)
+        names = names or (_yolo_names(file, settings) if settings else [])
+    names = names or _listed(root)
     if not names:
         return None
     splits: dict[str, Split] = {}
@@ -207,6 +222,8 @@ def _yolo(root: Path) -> tuple[dict[str, Split], list[str]] | None:
             splits[split] = (_lines(root, listed), _reader(names))
         elif folder is not None:
             splits[split] = (_images(folder), _reader(names))
+    if not splits:
+        splits['train'] = (_images(_child(root, 'images') or root), _reader(names))
     if not any(_label_file(path).is_file() for paths, _ in splits.values() for path in paths):
         return None
     return splits, names
@@ -217,10 +234,10 @@ def _settings(file: Path) -> dict | None:
         found = yaml.safe_load(file.read_text(encoding='utf-8'))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise InputError(f'{file}: not YAML ({" ".join(str(error).split())[:120]})') from error
-    return found if isinstance(found, dict) and 'names' in found and ('train' in found or 'val' in found) else None
+    return found if isinstance(found, dict) and 'names' in found else None
 
 
-def _yolo_splits(root: Path, file: Path, settings: dict) -> tuple[dict[str, Split], list[str]]:
+def _yolo_names(file: Path, settings: dict) -> list[str]:
     names = settings['names']
     if isinstance(names, dict):
         if sorted(names) != list(range(len(names))):
@@ -228,7 +245,11 @@ def _yolo_splits(root: Path, file: Path, settings: dict) -> tuple[dict[str, Spli
         names = [names[number] for number in range(len(names))]
     if not isinstance(names, list) or not names:
         raise InputError(f'{file}: names must be a list of class names, got {names!r}')
-    names = [str(name) for name in names]
+    return [str(name) for name in names]
+
+
+def _yolo_splits(root: Path, file: Path, settings: dict) -> tuple[dict[str, Split], list[str]]:
+    names = _yolo_names(file, settings)
     splits: dict[str, Split] = {}
     for split, words in SPLITS.items():
         given = next((settings[word] for word in words if settings.get(word)), None)

@@ -5,10 +5,13 @@ with annotation 0 for none; images are turned by their EXIF orientation when the
 ``info.repaired`` what was changed.
 """
 
+import functools
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from numbers import Real
 from pathlib import Path
 
@@ -97,13 +100,9 @@ class Repair:
         self._say(len(ids), 'images are numbered from 1; their ids were no whole numbers')
 
     def _images(self) -> None:
-        slashes, sizes = 0, 0
+        sizes = 0
+        self._file_names()
         for entry in self.data['images']:
-            name = entry['file_name']
-            if not isinstance(name, str) or not name:
-                raise InputError(f'{self.where}: image {entry["id"]}: file_name {name!r}, expected a string')
-            if '\\' in name and not (self.images / name).exists():
-                entry['file_name'], slashes = name.replace('\\', '/'), slashes + 1
             listed = [_number(entry.get(key)) for key in ('width', 'height')]
             if any(side is None or side < 1 for side in listed):
                 found = shown_size(self.images / entry['file_name'])
@@ -115,8 +114,22 @@ class Repair:
                     )
                 listed, sizes = list(found), sizes + 1
             entry['width'], entry['height'] = (int(side) for side in listed if side is not None)
-        self._say(slashes, 'backslashes in file names are slashes now')
         self._say(sizes, 'images had no width and height; taken from their files')
+
+    def _file_names(self) -> None:
+        files, moved = Files(self.images), {}
+        for entry in self.data['images']:
+            name = entry['file_name']
+            if not isinstance(name, str) or not name:
+                raise InputError(f'{self.where}: image {entry["id"]}: file_name {name!r}, expected a string')
+            if not (self.images / name).is_file() and (found := files.find(name)):
+                moved[name] = found
+        kept = Counter(moved.values()) + Counter(entry['file_name'] for entry in self.data['images'])
+        moved = {name: found for name, found in moved.items() if kept[found] == 1}  # else: which of them it is
+        for entry in self.data['images']:
+            entry['file_name'] = moved.get(entry['file_name'], entry['file_name'])
+        example = next((f'{name} -> {found}' for name, found in moved.items()), '')
+        self._say(len(moved), f'file names are written as the files are: {example}')
 
     def _categories(self) -> None:
         categories = self.data['categories']
@@ -129,12 +142,11 @@ class Repair:
         for entry in numbers:
             entry['name'] = str(entry['name'])
         self._say(len(numbers), 'category names were numbers, they are strings now')
-        used = {str(entry['category_id']) for entry in self.data['annotations']}
-        parents = {
-            str(one.get('supercategory')) for one in categories if one.get('supercategory') not in (None, one['name'])
-        }
-        kept = [entry for entry in categories if str(entry['id']) in used or entry['name'] not in parents]
-        self._say(len(categories) - len(kept), 'categories without boxes that are only the parent of others left out')
+        kept = kept_categories(self.data)
+        self._say(
+            len(categories) - len(kept),
+            'categories without boxes that stand for the parent of others or the background left out',
+        )
         ordered = sorted(kept, key=lambda entry: (self.rank.get(entry['name'], len(self.rank)), entry['id']))
         if ordered != kept:
             self.said.append(
@@ -200,12 +212,56 @@ class Repair:
             image['width'], image['height'] = shown
             for entry in by_image.get(image['id'], ()):
                 _move(entry, move, self.where)
-        self._say(len(turned), f'images are turned by their EXIF orientation, their boxes too: {_few(turned)}')
-        self._say(len(resized), f'images have another size than the file says, their boxes are scaled: {_few(resized)}')
+        self._say(len(turned), f'images are turned by their EXIF orientation, their boxes too: {few(turned)}')
+        self._say(len(resized), f'images have another size than the file says, their boxes are scaled: {few(resized)}')
 
 
-def _few(names: list[str], most: int = 3) -> str:
-    return ', '.join(names[:most]) + (f' and {len(names) - most} more' if len(names) > most else '')
+def kept_categories(data: dict) -> list[dict]:
+    """The categories of a COCO dict without those that exporters add: a parent of others, or labelme's background."""
+    categories = data['categories']
+    used = {str(entry['category_id']) for entry in data['annotations']}
+    added = {str(one.get('supercategory')) for one in categories if one.get('supercategory') not in (None, one['name'])}
+    added |= {'_background_', '__ignore__'}
+    return [entry for entry in categories if str(entry['id']) in used or entry['name'] not in added]
+
+
+class Files:
+    """What is below a folder, by the names that annotation files have for it.
+
+    Exporters write paths of another machine or system, and file systems tell upper from lower case, and one spelling
+    of an accent from the other, or do not.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @functools.cached_property
+    def _tails(self) -> dict[str, set[str]]:
+        found: dict[str, set[str]] = {}
+        for place, _, names in os.walk(self.folder):
+            for name in names:
+                parts = Path(place, name).relative_to(self.folder).parts
+                for start in range(len(parts)):
+                    found.setdefault(_spelt(parts[start:]), set()).add('/'.join(parts))
+        return found
+
+    def find(self, name: str) -> str | None:
+        """The path below the folder of the one file that ends as ``name`` does, as far as there is one."""
+        parts = [part for part in name.replace('\\', '/').split('/') if part not in ('', '.', '..')]
+        for start in range(len(parts)):
+            found = self._tails.get(_spelt(parts[start:]), set())
+            if found:
+                return next(iter(found)) if len(found) == 1 else None
+        return None
+
+
+def _spelt(parts: Sequence[str]) -> str:
+    return unicodedata.normalize('NFC', '/'.join(parts)).casefold()
+
+
+def few(names: Sequence[object], most: int = 3) -> str:
+    """The first of some names, and how many more there are."""
+    return ', '.join(map(str, names[:most])) + (f' and {len(names) - most} more' if len(names) > most else '')
 
 
 def _number(value: object) -> float | None:

@@ -185,7 +185,7 @@ def broken(write, change):
 ULTRA = LAYOUTS['yolo (ultralytics)']
 BROKEN = {
     'no val': (
-        broken(voc_kit, lambda r: (r / 'ImageSets/Main/val.txt').unlink()),
+        broken(voc_kit, lambda r: (r / 'ImageSets/Main/val.txt').write_text('')),
         'Pascal VOC data set without val images',
     ),
     'xml': (broken(voc_kit, lambda r: (r / 'Annotations/a.xml').write_text('<a>')), r'a\.xml: not XML'),
