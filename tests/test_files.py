@@ -13,8 +13,8 @@ from tiny_project import environment, project
 
 from mmlight.cli import main
 from mmlight.data.masks import find_masks, write_pairs
+from mmlight.data.rendering import OpenImage
 from mmlight.data.survey import survey
-from mmlight.data.windows import OpenImage
 from mmlight.errors import InputError
 from mmlight.files import _swept, put, sweep
 

@@ -3,7 +3,7 @@ _base_ = './bisenet_r18_4xb4-160k_cityscapes-1024x1024.py'
 crop_size = (768, 1536)
 
 train_pipeline = _base_.train_pipeline
-train_pipeline[3].update(crop_size=crop_size)
+train_pipeline[2].update(crop_size=crop_size)
 test_pipeline = _base_.test_pipeline
 test_pipeline[1].update(scale=(1536, 768))
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))

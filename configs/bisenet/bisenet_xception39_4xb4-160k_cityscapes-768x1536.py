@@ -6,8 +6,7 @@ crop_size = (768, 1536)
 scales = [(1024, 512), (1536, 768), (2048, 1024), (2560, 1280), (3072, 1536), (3584, 1792)]
 
 train_pipeline = _base_.train_pipeline
-train_pipeline[2].update(scales=scales)
-train_pipeline[3].update(crop_size=crop_size)
+train_pipeline[2].update(scales=scales, crop_size=crop_size)
 test_pipeline = _base_.test_pipeline
 test_pipeline[1].update(scale=(1536, 768))
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))

@@ -9,7 +9,7 @@ _base_ = [
 model = dict(data_preprocessor=dict(size=_base_.crop_size), decode_head=dict(num_classes=11))
 
 train_pipeline = _base_.train_pipeline
-train_pipeline[2] = dict(type='RandomResize', scale=(960, 720), ratio_range=(0.75, 1.75), keep_ratio=True)
+train_pipeline[2].update(scales=None, scale=(960, 720), ratio_range=(0.75, 1.75))
 train_dataloader = dict(batch_size=12, dataset=dict(pipeline=train_pipeline))
 
 max_iters = 10000

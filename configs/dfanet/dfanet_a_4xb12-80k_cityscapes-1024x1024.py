@@ -6,5 +6,5 @@ _base_ = [
 ]
 
 train_pipeline = _base_.train_pipeline
-train_pipeline[2] = dict(type='RandomResize', scale=(2048, 1024), ratio_range=(0.75, 1.75), keep_ratio=True)
+train_pipeline[2].update(scales=None, scale=(2048, 1024), ratio_range=(0.75, 1.75))
 train_dataloader = dict(batch_size=12, dataset=dict(pipeline=train_pipeline))

@@ -4,8 +4,7 @@ size = 1024
 model = dict(data_preprocessor=dict(pad_size_divisor=size))
 
 train_pipeline = _base_.train_pipeline
-train_pipeline[2].update(scale=(size, size))
-train_pipeline[3].update(crop_size=(size, size))
+train_pipeline[2].update(scale=(size, size), crop_size=(size, size))
 test_pipeline = _base_.test_pipeline
 test_pipeline[1].update(scale=(size, size))
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))

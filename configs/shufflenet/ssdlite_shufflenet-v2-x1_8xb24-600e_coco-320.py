@@ -18,16 +18,8 @@ model = dict(
     bbox_head=dict(in_channels=channels),
 )
 
-train_pipeline = [
-    dict(type='LoadImageFromFile', backend_args=dict(backend='checked')),
-    dict(type='LoadAnnotations', with_bbox=True),
-    dict(type='PhotoMetricDistortion'),
-    dict(type='Expand', mean=[123.675, 116.28, 103.53], to_rgb=True, ratio_range=(1, 4)),
-    dict(type='MinIoURandomCrop', min_ious=(0.1, 0.3, 0.5, 0.7, 0.9), min_crop_size=0.3),
-    dict(type='Resize', scale=(320, 320), keep_ratio=False),
-    dict(type='RandomFlip', prob=0.5),
-    dict(type='PackDetInputs'),
-]
+train_pipeline = _base_.train_pipeline
+train_pipeline[4].update(scales=[(320, 320)])
 train_dataloader = dict(
     batch_size=24,
     sampler=dict(_delete_=True, type='DefaultSampler', shuffle=True),

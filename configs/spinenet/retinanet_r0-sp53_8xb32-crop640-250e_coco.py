@@ -13,8 +13,7 @@ model = dict(
 )
 
 train_pipeline = _base_.train_pipeline
-train_pipeline[2].update(scale=(size, size), ratio_range=(0.8, 1.2))
-train_pipeline[3].update(crop_size=(size, size))
+train_pipeline[2].update(scale=(size, size), ratio_range=(0.8, 1.2), crop_size=(size, size))
 test_pipeline = _base_.test_pipeline
 test_pipeline[1].update(scale=(size, size))
 train_dataloader = dict(batch_size=32, dataset=dict(pipeline=train_pipeline))

@@ -37,7 +37,7 @@ model = dict(
 )
 
 train_pipeline = _base_.train_pipeline
-train_pipeline[5].update(scales=[(240, 240), (360, 360), (480, 480)])
+train_pipeline[4].update(scales=[(240, 240), (360, 360), (480, 480)])
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 
 # 400 epochs of 118k images in batches of 64, dropped at 50 % and 75 %

@@ -4,6 +4,7 @@ Importing the package registers :class:`LoadImage` and :class:`CheckLabels`; it 
 """
 
 from mmlight.data.loading import CheckLabels, LoadImage
-from mmlight.data.windows import ColorTables, JitterWindow, OpenImage, RenderWindow, SSDWindow
+from mmlight.data.rendering import ColorTables, OpenImage, RenderWindow
+from mmlight.data.windows import JitterWindow, SSDWindow
 
 __all__ = ['CheckLabels', 'ColorTables', 'JitterWindow', 'LoadImage', 'OpenImage', 'RenderWindow', 'SSDWindow']

@@ -141,12 +141,11 @@ def compound_scaling(name: str | int, base: Mapping) -> dict:
         base: D0's config or its parts, ``_base_``: ``train_pipeline`` and ``test_pipeline`` are taken over.
     """
     side = _row(name).input_size
-    sides = {'RandomResize': 'scale', 'RandomCrop': 'crop_size', 'Resize': 'scale'}
+    square = dict(scale=(side, side))
+    sides = {'mmlight.JitterWindow': dict(square, crop_size=(side, side)), 'Resize': square}
 
     def resized(pipeline: Sequence[Mapping]) -> list[dict]:
-        return [
-            {**step, sides[step['type']]: (side, side)} if step['type'] in sides else dict(step) for step in pipeline
-        ]
+        return [{**step, **sides.get(step['type'], {})} for step in pipeline]
 
     train, test = resized(base['train_pipeline']), resized(base['test_pipeline'])
     return dict(

@@ -8,8 +8,10 @@ import cv2
 import numpy as np
 import pytest
 from mmcv.transforms import Compose
+from scipy.stats import ks_2samp
 
-from mmlight.data.windows import JPEG, OpenImage, Window
+from mmlight.data.rendering import JPEG, OpenImage
+from mmlight.data.windows import Window
 from mmlight.errors import InputError
 from mmlight.registry import TRANSFORMS
 
@@ -103,6 +105,51 @@ def test_the_same_seed_gives_the_same_boxes_and_nearly_the_same_pixels(photo, th
     assert np.median(off) < 0.6
 
 
+@pytest.mark.parametrize(('theirs', 'ours'), [(THEIRS_SSD[:-1], OURS_SSD[:-1]), (THEIRS_JITTER[:-1], OURS_JITTER[:-1])])
+def test_masks_and_ignored_boxes_move_with_the_image(photo, theirs, ours):
+    with_masks = dict(type='LoadAnnotations', with_bbox=True, with_mask=True)
+    theirs, ours = (pipeline(load, with_masks, *rest) for load, _, *rest in (theirs, ours))
+    for seed in range(12):
+        boxes = boxes_of(np.random.RandomState(seed))
+        sample = results_for(photo, boxes)
+        for instance, (left, top, right, bottom) in zip(sample['instances'], boxes.tolist(), strict=True):
+            instance['mask'] = [[left, top, right, top, right, bottom]]
+            instance['ignore_flag'] = instance['bbox_label'] % 2
+        np.random.seed(seed)
+        expected = theirs(copy.deepcopy(sample))
+        np.random.seed(seed)
+        found = ours(copy.deepcopy(sample))
+        np.testing.assert_array_equal(found['gt_ignore_flags'], expected['gt_ignore_flags'])
+        assert len(found['gt_masks']) == len(expected['gt_masks'])
+        assert (found['gt_masks'].height, found['gt_masks'].width) == found['img_shape'] == expected['img_shape']
+        np.testing.assert_allclose(found['gt_masks'].areas, expected['gt_masks'].areas, rtol=1e-3, atol=0.1)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ('theirs', 'ours'),
+    [
+        ((*THEIRS_SSD[:2], dict(type='PhotoMetricDistortion'), *THEIRS_SSD[2:]), None),
+        (THEIRS_JITTER, OURS_JITTER),
+    ],
+)
+def test_other_seeds_give_the_same_distributions(photo, theirs, ours):
+    """Sides and centres of boxes, their number, the size of the image and its mean colours, over 3,000 draws each."""
+    ours = ours or (*OURS_SSD[:2], dict(type='mmlight.ColorTables'), *OURS_SSD[2:])
+    drawn = []
+    for steps, offset in ((pipeline(*theirs), 0), (pipeline(*ours), 10**6)):
+        rows, counts = [], []
+        for seed in range(3000):
+            found = run(steps, photo, boxes_of(np.random.RandomState(seed % 50), 3), seed + offset)
+            boxes = found['gt_bboxes'].tensor.numpy()
+            counts.append([len(boxes), *found['img_shape'], *np.clip(found['img'], 0, 255).mean((0, 1))])
+            rows.extend(np.concatenate([boxes[:, :2] + boxes[:, 2:], boxes[:, 2:] - boxes[:, :2]], 1))
+        drawn.append([*np.array(rows).T, *np.array(counts).T])
+    names = ('x', 'y', 'width', 'height', 'count', 'down', 'across', 'blue', 'green', 'red')
+    for name, expected, found in zip(names, *drawn, strict=True):
+        assert ks_2samp(expected, found).pvalue > 1e-3, name
+
+
 THEIRS_SEG = (
     dict(type='mmcv.LoadImageFromFile'),
     dict(type='LoadAnnotations'),
@@ -163,13 +210,20 @@ def test_colours_are_mmdets_up_to_the_steps_of_bytes(photo):
 
 
 def test_the_canvas_keeps_its_colour(photo):
-    steps = pipeline(*OURS_SSD[:-1], dict(type='mmlight.ColorTables', brightness_delta=200))
+    """Contrast beyond measure leaves 0 and 255; what else is there is canvas."""
+    still = dict(brightness_delta=0, saturation_range=(1, 1), hue_delta=0)
+    steps = pipeline(
+        *OURS_SSD[:2], dict(type='mmlight.ColorTables', contrast_range=(255, 255), **still), *OURS_SSD[2:-1]
+    )
+    canvas = 0
     for seed in range(30):
-        found = run(steps, photo, boxes_of(np.random.RandomState(seed)), seed)
-        left, top, right, bottom = found['drawn']
-        outside = np.ones(found['img_shape'], bool)
-        outside[top:bottom, left:right] = False
-        assert (found['img'][outside] == np.rint(FILL)).all()
+        found = run(steps, photo, boxes_of(np.random.RandomState(seed)), seed)['img'].reshape(-1, 3)
+        np.random.seed(seed)
+        if np.random.randint(2, size=6)[2]:  # the contrast is changed
+            outside = (found == np.rint(FILL)).all(1)
+            assert np.minimum(found, 255 - found)[~outside].max() < 8, seed  # hues have 256 steps
+            canvas += outside.any()
+    assert canvas > 3
 
 
 @pytest.mark.parametrize(('shrink', 'shape'), [(1, (200, 260)), (1.9, (200, 260)), (2, (100, 130)), (9, (25, 33))])

@@ -178,7 +178,7 @@ def test_ohem_leaves_easy_pixels_out():
 def test_ohem_keeps_a_sixteenth_of_the_crop(name):
     """As the authors' code does, whatever the crop."""
     cfg = load_config(name)
-    height, width = next(step for step in cfg.train_pipeline if step.type == 'RandomCrop').crop_size
+    height, width = next(step for step in cfg.train_pipeline if step.type == 'mmlight.JitterWindow').crop_size
     for head in (cfg.model.decode_head, *cfg.model.get('auxiliary_head', ())):
         assert 16 * head.sampler.min_kept == height * width
 

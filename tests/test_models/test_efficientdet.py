@@ -112,7 +112,7 @@ def test_d0_is_the_first_row_of_the_table():
 def test_inputs_of_a_config(name):
     cfg, size = config(name), EFFICIENTDETS[name].input_size
     for pipeline in (cfg.train_pipeline, cfg.train_dataloader.dataset.pipeline):
-        assert tuple(pipeline[2].scale) == tuple(pipeline[3].crop_size) == (size, size)
+        assert tuple(pipeline[2].scale) == tuple(pipeline[2].crop_size) == (size, size)
     for pipeline in (
         cfg.test_pipeline,
         cfg.val_dataloader.dataset.pipeline,

@@ -6,10 +6,10 @@ crop_size = (720, 960)
 scales = [(720, 540), (960, 720), (1200, 900), (1440, 1080), (1680, 1260), (1920, 1440)]  # 0.75 to 2
 
 train_pipeline = [
-    dict(type='LoadImageFromFile', backend_args=dict(backend='checked')),
+    dict(type='mmlight.OpenImage'),
     dict(type='LoadAnnotations'),
-    dict(type='RandomChoiceResize', scales=scales, keep_ratio=True),
-    dict(type='RandomCrop', crop_size=crop_size),
+    dict(type='mmlight.JitterWindow', scales=scales, crop_size=crop_size),
+    dict(type='mmlight.RenderWindow'),
     dict(type='RandomFlip', prob=0.5),
     dict(type='mmlight.CheckLabels', num_classes=11),
     dict(type='PackSegInputs'),

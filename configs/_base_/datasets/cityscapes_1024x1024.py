@@ -6,10 +6,10 @@ crop_size = (1024, 1024)
 scales = [(1536, 768), (2048, 1024), (2560, 1280), (3072, 1536), (3584, 1792), (4096, 2048)]  # 0.75 to 2
 
 train_pipeline = [
-    dict(type='LoadImageFromFile', backend_args=dict(backend='checked')),
+    dict(type='mmlight.OpenImage'),
     dict(type='LoadAnnotations'),
-    dict(type='RandomChoiceResize', scales=scales, keep_ratio=True),
-    dict(type='RandomCrop', crop_size=crop_size),
+    dict(type='mmlight.JitterWindow', scales=scales, crop_size=crop_size),
+    dict(type='mmlight.RenderWindow'),
     dict(type='RandomFlip', prob=0.5),
     dict(type='mmlight.CheckLabels', num_classes=19),
     dict(type='PackSegInputs'),

@@ -3,8 +3,7 @@ _base_ = './cityscapes_1024x1024.py'
 crop_size = (512, 1024)
 
 train_pipeline = _base_.train_pipeline
-train_pipeline[2] = dict(type='RandomResize', scale=(1024, 512), ratio_range=(0.75, 1.75), keep_ratio=True)
-train_pipeline[3].update(crop_size=crop_size)
+train_pipeline[2].update(scales=None, scale=(1024, 512), ratio_range=(0.75, 1.75), crop_size=crop_size)
 test_pipeline = _base_.test_pipeline
 test_pipeline[1].update(scale=(1024, 512))
 

@@ -3,10 +3,10 @@ dataset_type = 'CocoDataset'
 data_root = 'data/coco/'
 
 train_pipeline = [
-    dict(type='LoadImageFromFile', backend_args=dict(backend='checked')),
+    dict(type='mmlight.OpenImage'),
     dict(type='LoadAnnotations', with_bbox=True),
-    dict(type='RandomResize', scale=(512, 512), ratio_range=(0.1, 2.0), keep_ratio=True),
-    dict(type='RandomCrop', crop_size=(512, 512), allow_negative_crop=True),
+    dict(type='mmlight.JitterWindow', scale=(512, 512), ratio_range=(0.1, 2.0), crop_size=(512, 512)),
+    dict(type='mmlight.RenderWindow'),
     dict(type='RandomFlip', prob=0.5),
     dict(type='PackDetInputs'),
 ]
