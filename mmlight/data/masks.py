@@ -4,6 +4,7 @@ import copy
 import hashlib
 import io
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -175,7 +176,9 @@ def _classes(root: Path) -> tuple[list[str], dict[Colour, int]]:
     names: list[str] = []
     colours: dict[Colour, int] = {}
     for number, line in enumerate(file.read_text(encoding='utf-8-sig').splitlines(), 1):
-        line = line.split('#')[0].strip() if file.suffix == '.txt' else line.strip()
+        line = line.strip()
+        if file.suffix == '.txt' and not re.fullmatch('#[0-9a-f]{6}', line):  # a comment, no class named by its colour
+            line = line.split('#')[0].strip()
         parts = line.replace(':', ',', 1).split(':')[0]
         words = [word for word in parts.replace(',', ' ').replace(';', ' ').split() if word]
         if not words or words[0].lower() in ('name', 'pixel', 'class'):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections import Counter
@@ -267,9 +268,10 @@ def _drawn_mask(path: Path, mask: np.ndarray) -> Image.Image | None:
 def _copy_mask(image: Path, mask: np.ndarray, out: Path, split: str) -> None:
     for folder in ('images', 'masks'):
         (out / folder / split).mkdir(parents=True, exist_ok=True)
-    name, number = image.stem, 0
+    stem = re.sub('_leftImg8bit$', '', image.stem, flags=re.IGNORECASE)  # masks of Cityscapes are named without it
+    name, number = stem, 0
     while (label := out / 'masks' / split / f'{name}.png').exists():  # of one name in another folder, or format
         number += 1
-        name = f'{image.parent.name}_{image.stem}' + f'_{number}' * (number > 1)
+        name = f'{image.parent.name}_{stem}' + f'_{number}' * (number > 1)
     shutil.copyfile(image, out / 'images' / split / f'{name}{image.suffix}')
     Image.fromarray(mask.astype(np.uint8)).save(label)

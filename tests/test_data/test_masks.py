@@ -8,6 +8,7 @@ from PIL import Image
 
 from mmlight.data.check import check_config_data
 from mmlight.data.masks import find_masks, iter_pictures, use_mask_folder
+from mmlight.data.survey import survey
 from mmlight.errors import InputError
 from mmlight.runtime.config import load_config
 
@@ -101,6 +102,17 @@ FOLDERS = {
     'voc': voc,
     'no splits': lambda r: folder(r, 'images/{name}.jpg', 'labels/{name}.png'),
 }
+
+
+@pytest.mark.parametrize('kind', FOLDERS)
+def test_a_corrected_copy_has_the_same_masks(kind, tmp_path):
+    FOLDERS[kind](tmp_path / 'data')
+    survey(tmp_path / 'data', fix=tmp_path / 'copy')
+    found, copy = find_masks(tmp_path / 'data'), find_masks(tmp_path / 'copy')
+    assert copy.names == found.names
+    for split in ('train', 'val'):
+        masks = [sorted(mask.tobytes() for _, mask in iter_pictures(one, split)) for one in (found, copy)]
+        assert masks[0] == masks[1] != []
 
 
 @pytest.mark.parametrize('kind', FOLDERS)
