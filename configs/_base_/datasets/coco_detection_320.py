@@ -2,7 +2,7 @@
 dataset_type = 'CocoDataset'
 data_root = 'data/coco/'
 
-# the draws of mmdet's PhotoMetricDistortion, Expand and MinIoURandomCrop at a sixth of their time
+# the draws of mmdet's PhotoMetricDistortion, Expand and MinIoURandomCrop at a fifth of their time (docs/benchmark.md)
 train_pipeline = [
     dict(type='mmlight.OpenImage'),
     dict(type='LoadAnnotations', with_bbox=True),
