@@ -150,7 +150,7 @@ def test_other_seeds_give_the_same_distributions(photo, theirs, ours):
         drawn.append([*np.array(rows).T, *np.array(counts).T])
     names = ('x', 'y', 'width', 'height', 'count', 'down', 'across', 'blue', 'green', 'red')
     for name, expected, found in zip(names, *drawn, strict=True):
-        assert ks_2samp(expected, found).pvalue > 1e-3, name
+        assert ks_2samp(expected, found).pvalue > 1e-4, name  # of twenty comparisons
 
 
 THEIRS_SEG = (
