@@ -79,10 +79,10 @@ def installed(tmp_path_factory) -> dict[str, str]:
     subprocess.run([sys.executable, '-c', code], cwd=source, check=True, capture_output=True)
     venv.create(folder / 'env', with_pip=True)
     python = folder / 'env' / 'bin' / 'python'
-    subprocess.run([python, '-m', 'pip', 'install', '-q', '--no-deps', *folder.glob('*.whl')], check=True)
+    env = {**os.environ, 'PATH': f'{python.parent}:{os.environ["PATH"]}', 'MPLBACKEND': 'Agg', 'OMP_NUM_THREADS': '1'}
+    env.pop('PYTHONPATH', None)  # pip would take the checkout there for the installed package
+    subprocess.run([python, '-m', 'pip', 'install', '-q', '--no-deps', *folder.glob('*.whl')], check=True, env=env)
     where = [python, '-c', 'import sysconfig; print(sysconfig.get_path("purelib"))']
     site = Path(subprocess.run(where, check=True, capture_output=True, text=True).stdout.strip())
     (site / 'zz_stack.pth').write_text(sysconfig.get_path('purelib'))
-    env = {**os.environ, 'PATH': f'{python.parent}:{os.environ["PATH"]}', 'MPLBACKEND': 'Agg', 'OMP_NUM_THREADS': '1'}
-    env.pop('PYTHONPATH', None)
     return env
