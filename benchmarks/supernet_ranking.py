@@ -32,14 +32,15 @@ def main() -> None:
     # from the worst to the best in equal steps: a search evaluates good ones mostly, which differ by little
     places = range(min(args.networks, len(trials)))
     chosen = [trials[round(place * (len(trials) - 1) / max(1, len(places) - 1))] for place in places]
-    objective, out, configs = search.search.objective, args.work_dir / 'alone', []
+    objective, out = search.search.objective, args.work_dir / 'alone'
+    configs: dict[str, Path] = {}
     TrialLog(out / 'settings.jsonl', dict(trials=[t.number for t in chosen], epochs=args.epochs, metric=args.metric))
     for trial in chosen:
         cfg = network_config(space, trial.choices, objective.config, objective.get('options'))
         if args.epochs is not None:
             set_epochs(cfg, args.epochs)
-        configs.append(out / f'trial_{trial.number}.py')
-        cfg.dump(configs[-1])
+        configs[f'trial {trial.number}'] = out / f'trial_{trial.number}.py'
+        cfg.dump(configs[f'trial {trial.number}'])
     values = train_all(configs, args.metric, out, args.seeds, args.workers, watch=print)
     shared = [trial.metrics[args.metric] for trial in chosen]
     rows = [

@@ -162,7 +162,7 @@ def _checked(load_state_dict: Callable) -> Callable:
 
 
 def _with_state_dict(load_checkpoint: Callable) -> Callable:
-    """Bare weights as a checkpoint of theirs: EMAHook reads the key that they do not have."""
+    """Bare weights as a checkpoint of theirs for the runner's hooks: EMAHook reads the key that they do not have."""
 
     @functools.wraps(load_checkpoint)
     def load(*args: Any, **kwargs: Any) -> Any:
@@ -194,7 +194,6 @@ _load_from_catalogue.__name__ = 'load_from_catalogue'
 def _apply(module: ModuleType) -> str:
     _allow()
     rebind(module.load_state_dict, _checked(module.load_state_dict))
-    rebind(module._load_checkpoint, _with_state_dict(module._load_checkpoint))
     rebind(module.load_from_http, _load_from_http)  # the model-zoo schemes call it by name
     module.CheckpointLoader.register_scheme('', _load_from_local, force=True)
     module.CheckpointLoader.register_scheme(('http://', 'https://'), _load_from_http, force=True)
@@ -203,4 +202,12 @@ def _apply(module: ModuleType) -> str:
     return f'weights_only=True with {len(_allowed)} allowed names; {TRUST}=1 trusts files'
 
 
-WALLS = (Wall('checkpoint', _apply, target='mmengine.runner.checkpoint'),)
+def _apply_to_runner(module: ModuleType) -> str:
+    module._load_checkpoint = _with_state_dict(module._load_checkpoint)
+    return 'bare weights load beside an EMAHook'
+
+
+WALLS = (
+    Wall('checkpoint', _apply, target='mmengine.runner.checkpoint'),
+    Wall('checkpoint-runner', _apply_to_runner, target='mmengine.runner.runner'),
+)

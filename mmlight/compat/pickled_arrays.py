@@ -52,9 +52,34 @@ class _DType:
 
 
 class _Array:
-    """Stands for an array until the file has been read; :func:`with_arrays` puts the array in its place."""
+    """Stands for an array until the file has been read; :func:`with_arrays` puts the array in its place.
+
+    Who reads the file by :func:`torch.load` keeps it: it answers as the array does, and is copied and saved as one.
+    """
 
     value: Any = None
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        import numpy as np
+
+        return np.array(self.value, dtype)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith('__') or self.value is None:
+            raise AttributeError(name)
+        return getattr(self.value, name)
+
+    def __len__(self) -> int:
+        return len(self.value)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.value[index]
+
+    def __repr__(self) -> str:
+        return repr(self.value)
+
+    def __reduce__(self) -> Any:
+        return self.value.__reduce__()
 
     def __setstate__(self, state: Any) -> None:
         import numpy as np

@@ -3,7 +3,7 @@
 import os
 import statistics
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,8 @@ from mmlight.registry import GRAPHS, registered
 from mmlight.runtime.config import load_config
 from mmlight.runtime.train import set_epochs
 from mmlight.tables import FeatureGraph
+
+WIDEST = 1024  # channels that a published graph may get to be as large as another network
 
 
 @dataclass(frozen=True)
@@ -99,8 +101,10 @@ def compare(  # noqa: PLR0913 (what the command's options say)
         return cfg
 
     configs = {name: proxy(network) for name, (_, _, network) in found.items()}
+    if published and 'graph' not in (next(iter(configs.values())).model.get('neck') or {}):
+        raise InputError(f'--graphs: networks of {type(space).__name__} have no neck that takes a feature graph')
     for name, graph in published.items():
-        configs[name] = _as_large(proxy(best), graph, shape) if equal_macs else proxy(graph)
+        configs[name] = _as_large(name, proxy(best), graph, shape) if equal_macs else proxy(graph)
 
     out, rows = Path(out), []
     settings = dict(networks={name: cfg.model.to_dict() for name, cfg in configs.items()},
@@ -117,12 +121,12 @@ def compare(  # noqa: PLR0913 (what the command's options say)
         rows.append(Row(name, out / f'network_{index}.py', *count(cfg, tuple(shape))))
 
     metric = objective.get('metric', ProxyTraining.metric)
-    values = train_all([row.config for row in rows], metric, out, seeds, workers, watch)
+    values = train_all({row.name: row.config for row in rows}, metric, out, seeds, workers, watch)
     return [replace(row, values=tuple(v)) for row, v in zip(rows, values, strict=True)]
 
 
-def _as_large(like: Config, graph: FeatureGraph, shape: tuple[int, int]) -> Config:
-    """``like`` with another graph in its neck, and the width that its multiply-adds allow."""
+def _as_large(name: str, like: Config, graph: FeatureGraph, shape: tuple[int, int]) -> Config:
+    """``like`` with another graph in its neck, and the least width with which it has no fewer multiply-adds."""
     macs = count(like, shape)[1]
 
     def of_width(width: int) -> Config:
@@ -132,29 +136,33 @@ def _as_large(like: Config, graph: FeatureGraph, shape: tuple[int, int]) -> Conf
         cfg.model.bbox_head.in_channels = width
         return cfg
 
-    widths = range(1, 1024)
-    return of_width(widths[bisect_left(widths, macs, key=lambda width: count(of_width(width), shape)[1])])
+    widths = range(1, WIDEST + 1)
+    place = bisect_left(widths, macs, key=lambda width: count(of_width(width), shape)[1])
+    if place == len(widths):
+        raise InputError(f'--equal-macs: {name} has fewer than {macs:,} multiply-adds with {widths[-1]} channels')
+    return of_width(widths[place])
 
 
 def train_all(
-    configs: Sequence[Path],
+    networks: Mapping[str, Path],
     metric: str,
     out: Path,
     seeds: Sequence[int],
     workers: int,
     watch: Callable[[str], None] | None = None,
 ) -> list[list[float]]:
-    """Train each config with each seed in ``out``, unless that was done.
+    """Train the config of each network with each seed in ``out``, unless that was done.
 
     Returns:
-        For each config the ``metric`` of each seed.
+        For each network the ``metric`` of each seed.
 
     Raises:
         InputError: a training failed, for another reason than its own twice.
     """
+    names, configs = list(networks), list(map(str, networks.values()))
     jobs = {j * len(configs) + i: (i, seed) for i in range(len(configs)) for j, seed in enumerate(seeds)}
     results: dict[tuple[int, int], float] = {}
-    pool = Processes(Retraining(tuple(map(str, configs)), metric), out, workers)
+    pool = Processes(Retraining(tuple(configs), metric), out, workers)
     try:
         evaluation = Evaluation(pool)
         waiting = sorted(jobs.items())
@@ -164,10 +172,10 @@ def train_all(
             for outcome, _ in evaluation.poll(1.0):
                 index, seed = jobs[outcome.number]
                 if outcome.metrics is None:
-                    raise InputError(f'{configs[index]}, seed {seed}: cannot be trained: {outcome.error}')
+                    raise InputError(f'{names[index]}, seed {seed}: cannot be trained: {outcome.error}')
                 results[index, seed] = outcome.metrics['reward']
                 if watch is not None:
-                    watch(f'{configs[index]}, seed {seed}: {metric} {results[index, seed]:.3f}')
+                    watch(f'{names[index]}, seed {seed}: {metric} {results[index, seed]:.3f}')
     finally:
         pool.close()
     return [[results[index, seed] for seed in seeds] for index in range(len(configs))]

@@ -89,6 +89,15 @@ def test_load_checkpoint_reads_what_the_runner_saved(work_dir):
     assert history.mean() == expected_history.mean()
 
 
+def test_bare_weights_come_back_bare(tmp_path):
+    """As mmengine's own load_checkpoint gives them: names and tensors, without a key around them."""
+    model = torch.nn.Linear(2, 1)
+    torch.save(model.state_dict(), tmp_path / 'bare.pth')
+    found = load_checkpoint(torch.nn.Linear(2, 1), str(tmp_path / 'bare.pth'))
+    assert list(found) == ['weight', 'bias']
+    assert torch.equal(found['weight'], model.weight)
+
+
 @pytest.mark.parametrize('name', ['numpy.core.multiarray', 'numpy._core.multiarray'])
 def test_numpy_values_of_both_generations(name, tmp_path):
     values = dict(array=np.arange(6.0, dtype=np.float32).reshape(2, 3), number=np.float64(2.5), flag=np.bool_(True))

@@ -1,5 +1,6 @@
 """Files whose pickles use NumPy's names: values come through, nothing else does, and no file ends the process."""
 
+import copy
 import pickle
 import random
 import subprocess
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.logging import HistoryBuffer
+from mmengine.runner import checkpoint  # noqa: F401  (its import tells torch.load of the arrays)
 
 from mmlight.compat.checkpoint import load
 from mmlight.compat.pickled_arrays import load_predictions
@@ -40,6 +42,21 @@ def test_arrays_and_scalars_of_checkpoints(tmp_path, array):
     if array.size:
         assert found['scalar'] == array.flat[0]
     found['a'][...] = array.flat[0] if array.size else 0  # writable
+
+
+@pytest.mark.parametrize('array', ARRAYS, ids=lambda array: f'{array.dtype}{array.shape}')
+def test_what_torch_load_gives_is_used_and_saved_as_an_array(tmp_path, array):
+    """Who reads a file by torch.load itself; what they save anew is read without mmlight's help."""
+    torch.save({'a': array}, tmp_path / 'a.pth')
+    found = torch.load(tmp_path / 'a.pth', weights_only=True)
+    np.testing.assert_array_equal(found['a'], array)
+    assert found['a'].shape == array.shape
+    assert type(copy.deepcopy(found)['a']) is np.ndarray
+    torch.save(found, tmp_path / 'again.pth')
+    again = torch.load(tmp_path / 'again.pth', weights_only=False)['a']
+    assert type(again) is np.ndarray
+    assert again.dtype == array.dtype.newbyteorder('=')  # NumPy reads a pickle so
+    np.testing.assert_array_equal(again, array)
 
 
 def test_histories_of_mmengine(tmp_path):

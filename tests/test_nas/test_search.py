@@ -12,7 +12,7 @@ import pytest
 from mmlight.cli import main
 from mmlight.data.sample import generate
 from mmlight.errors import InputError
-from mmlight.nas import search
+from mmlight.nas import retrain, search
 from mmlight.nas.export import export
 from mmlight.nas.log import TrialLog
 from mmlight.nas.objectives import MACs, ProxyTraining, count, last_metrics, train
@@ -220,6 +220,20 @@ def test_comparison(tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out.splitlines()[-3:] == first.splitlines()[-3:]
     with pytest.raises(InputError, match=r'has seeds \[0, 1\], the config has \[3\]'):
         compare([tmp_path / 'run'], tmp_path / 'compared', ['nas_fpn', 'fpn'], 1, [3])
+
+
+def test_graphs_as_large_as_what_was_found(finished, tmp_path, monkeypatch):
+    """Published graphs get the least width with which they have no fewer multiply-adds."""
+    monkeypatch.setattr(retrain, 'train_all', lambda networks, *rest: [[0.0] for _ in networks])
+    best, *others = compare([finished], tmp_path / 'out', ['fpn', 'bifpn'], 1, [0], equal_macs=True)
+    for row in others:
+        assert row.macs >= best.macs
+        cfg = load_config(row.config)
+        cfg.model.neck.out_channels = cfg.model.bbox_head.in_channels = cfg.model.neck.out_channels - 1
+        assert count(cfg, (256, 256))[1] < best.macs
+    monkeypatch.setattr(retrain, 'WIDEST', 2)
+    with pytest.raises(InputError, match='--equal-macs: fpn has fewer than [0-9,]+ multiply-adds with 2 channels'):
+        compare([finished], tmp_path / 'other', ['fpn'], 1, [0], equal_macs=True)
 
 
 def test_table_of_a_comparison():

@@ -58,7 +58,9 @@ class BestOfLevels(Mixin):
         most = scores.numel() if most <= 0 else most
         # no candidate beyond the best `most` anchors can be among the best `most` candidates
         place = best.flatten().topk(min(most, best.numel())).indices
-        y, x, anchor = torch.unravel_index(place, best.shape)
+        _, width, anchors = best.shape  # torch.unravel_index copies the shape to the device
+        anchor = place % anchors
+        y, x = place // (anchors * width), place // anchors % width
         logits = scores[anchor, :, y, x]
         logits, index = logits.flatten().topk(min(most, logits.numel()))
         index = index[logits.sigmoid() > cfg.get('score_thr', 0)]

@@ -111,7 +111,9 @@ class SuperFPN(BaseModule):
             theirs, inputs = sources.get(name, (name, None))
             if theirs not in shared:
                 raise InputError(f'SuperFPN: the space has no weights for {name} of {self.path}')
-            tensor = shared[theirs] if inputs is None else shared[theirs][list(inputs)]
+            tensor = shared[theirs]
+            if inputs is not None:  # as a list they would be copied to the device at each step
+                tensor = torch.stack([tensor[place] for place in inputs])
             found[name] = tensor[tuple(slice(size) for size in wanted.shape)]
         return found
 
