@@ -1,4 +1,4 @@
-"""mmdet 3.3.0's evaluation of YouTube-VIS and mmcv 2.1.0's pixel grouping say ``np.float``, which NumPy 1.24 removed."""
+"""mmdet 3.3.0's evaluation of YouTube-VIS and mmcv 2.1.0's pixel grouping say ``np.float``: gone since NumPy 1.24."""
 
 from __future__ import annotations
 

@@ -232,7 +232,7 @@ def test_graphs_as_large_as_what_was_found(finished, tmp_path, monkeypatch):
         cfg.model.neck.out_channels = cfg.model.bbox_head.in_channels = cfg.model.neck.out_channels - 1
         assert count(cfg, (256, 256))[1] < best.macs
     monkeypatch.setattr(retrain, 'WIDEST', 2)
-    with pytest.raises(InputError, match='--equal-macs: fpn has fewer than [0-9,]+ multiply-adds with 2 channels'):
+    with pytest.raises(InputError, match=r'--equal-macs: fpn has fewer than [0-9,]+ multiply-adds with 2 channels'):
         compare([finished], tmp_path / 'other', ['fpn'], 1, [0], equal_macs=True)
 
 
