@@ -18,8 +18,6 @@ from mmlight.data.survey import survey
 from mmlight.errors import InputError
 from mmlight.files import _swept, put, sweep
 
-pytestmark = pytest.mark.skipif(sys.platform == 'win32', reason='forks and locks')
-
 
 def half_written(path: Path) -> Path:
     """What a process leaves that is killed while it writes ``path``."""

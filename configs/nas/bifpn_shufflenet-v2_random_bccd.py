@@ -1,5 +1,4 @@
-# Random search over the pyramids of super-bifpn_shufflenet-v2_bccd, each trained for 5 epochs. 32 such trainings take
-# about as long as that supernet and its search.
+# Random search over the pyramids of super-bifpn_shufflenet-v2_bccd, each trained for 5 epochs.
 _base_ = './nas-fpn_shufflenet-v2_bccd.py'
 
 model = dict(

@@ -3,7 +3,9 @@
 import hashlib
 import io
 import os
+import struct
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -67,9 +69,11 @@ class OpenImage(LoadImage):
             return self._cached(path, self.cache_dir)
         data = read(path, self.backend_args)
         if data.startswith(b'\xff\xd8') and self.color_type == 'color':
-            with Image.open(io.BytesIO(data)) as header:  # reads no pixel
-                if header.mode == 'RGB' and header.getexif().get(ORIENTATION, 1) == 1:
-                    return JPEG(path, data, header.size[::-1])
+            # a header that cannot be read is for the decoder to complain of
+            with suppress(OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError):
+                with Image.open(io.BytesIO(data)) as header:  # reads no pixel
+                    if header.mode == 'RGB' and header.getexif().get(ORIENTATION, 1) == 1:
+                        return JPEG(path, data, header.size[::-1])
         return self._decode(path, data)
 
     def _cached(self, path: str, folder: Path) -> np.ndarray:

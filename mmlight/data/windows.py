@@ -226,7 +226,10 @@ class JitterWindow(_WindowTransform):
     ) -> None:
         if bool(scale) == bool(scales):
             raise InputError(f'JitterWindow: scale={scale} and scales={scales}, give one of the two')
-        if min(*crop_size, *(scale or min(scales or ())), *ratio_range) <= 0:
+        if scales and tuple(ratio_range) != (1, 1):
+            raise InputError(f'JitterWindow: ratio_range={ratio_range} goes with scale, not with scales={scales}')
+        sides = [side for size in (crop_size, *([scale] if scale else scales or ())) for side in size]
+        if min(*sides, *ratio_range) <= 0:
             raise InputError(
                 f'JitterWindow: {scale or scales}, crop_size={crop_size}, ratio_range={ratio_range} must be above 0'
             )

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from mmlight.deploy.suppression import suppress
 from mmlight.errors import InputError
+from mmlight.models.necks import SuperFPN
 
 
 class Normalize(nn.Module):
@@ -96,7 +97,7 @@ class DetectorGraph(nn.Module):
         self.two_stage = isinstance(model, TwoStageDetector)
         if not self.two_stage and not isinstance(model, SingleStageDetector):
             raise InputError(f'{type(model).__name__}: cannot be exported; only one- and two-stage detectors can')
-        if hasattr(getattr(model, 'neck', None), 'cut'):
+        if isinstance(getattr(model, 'neck', None), SuperFPN):
             raise InputError('SuperFPN: a supernet cannot be exported; export a network of its search (WORK_DIR/front)')
         dense = model.rpn_head if self.two_stage else model.bbox_head
         # a subclass that decodes in its own way has another layout of predictions

@@ -134,12 +134,12 @@ def test_masks_and_ignored_boxes_move_with_the_image(photo, theirs, ours):
     ],
 )
 def test_other_seeds_give_the_same_distributions(photo, theirs, ours):
-    """Sides and centres of boxes, their number, the size of the image and its mean colours, over 3,000 draws each."""
+    """Sides and centres of boxes, their number, the size of the image and its mean colours, over 10,000 draws each."""
     ours = ours or (*OURS_SSD[:2], dict(type='mmlight.ColorTables'), *OURS_SSD[2:])
     drawn = []
     for steps, offset in ((pipeline(*theirs), 0), (pipeline(*ours), 10**6)):
         rows, counts = [], []
-        for seed in range(3000):
+        for seed in range(10_000):
             found = run(steps, photo, boxes_of(np.random.RandomState(seed % 50), 3), seed + offset)
             boxes = found['gt_bboxes'].tensor.numpy()
             # whole images have one mean up to hundredths: noise of a level makes them one
@@ -150,7 +150,7 @@ def test_other_seeds_give_the_same_distributions(photo, theirs, ours):
         drawn.append([*np.array(rows).T, *np.array(counts).T])
     names = ('x', 'y', 'width', 'height', 'count', 'down', 'across', 'blue', 'green', 'red')
     for name, expected, found in zip(names, *drawn, strict=True):
-        assert ks_2samp(expected, found).pvalue > 1e-4, name  # of twenty comparisons
+        assert ks_2samp(expected, found).pvalue > 1e-3, name  # of twenty comparisons
 
 
 THEIRS_SEG = (
@@ -277,5 +277,15 @@ def test_wrong_pipelines_say_what_is_missing(photo):
             TRANSFORMS.build(dict(type=f'mmlight.{name}', **options))(dict(img=np.zeros((4, 4, 3), np.uint8)))
     with pytest.raises(InputError, match=r'SSDWindow: expand_ratio=\(0\.5, 2\)'):
         TRANSFORMS.build(dict(type='mmlight.SSDWindow', expand_ratio=(0.5, 2)))
-    with pytest.raises(InputError, match='must be above 0'):
-        TRANSFORMS.build(dict(type='mmlight.JitterWindow', scale=(0, 8), crop_size=(8, 8)))
+    for wrong in (dict(scale=(0, 8)), dict(scales=[(8, 8), (8, 0)]), dict(scale=(8, 8), ratio_range=(0, 1))):
+        with pytest.raises(InputError, match='must be above 0'):
+            TRANSFORMS.build(dict(type='mmlight.JitterWindow', crop_size=(8, 8), **wrong))
+    with pytest.raises(InputError, match='ratio_range'):
+        TRANSFORMS.build(dict(type='mmlight.JitterWindow', crop_size=(8, 8), scales=[(8, 8)], ratio_range=(1, 2)))
+
+
+@pytest.mark.parametrize('content', [b'\xff\xd8', b'\xff\xd8\xff\xe0' + bytes(40), b'\xff\xd8\xff\xe1\x00\x10Exif\x00\x00MM'])
+def test_a_jpeg_with_a_damaged_header_is_named(tmp_path, content):
+    (tmp_path / 'a.jpg').write_bytes(content)
+    with pytest.raises(InputError, match=r'a\.jpg'):
+        TRANSFORMS.build(dict(type='mmlight.OpenImage'))(dict(img_path=str(tmp_path / 'a.jpg')))
