@@ -77,6 +77,7 @@ def version() -> str:
 extras = {name: requirements(name) for name in ('distributed', 'docs', 'onnx', 'report', 'search', 'tests')}
 extras['all'] = sorted({line for lines in extras.values() for line in lines})
 extras['weights'] = requirements('weights')  # 60 MB that only tests read
+extras['exports'] = requirements('exports')  # that only tests read, too
 readme = ROOT / 'README.md'
 
 setup(

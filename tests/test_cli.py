@@ -60,6 +60,7 @@ BAD = [
     (['trian'], "invalid choice: 'trian'"),
     (['train'], 'CONFIG'),
     (OPTION + ['amp'], "'amp' is not of the form KEY=VALUE"),
+    (OPTION + ['model.a=[dict(b=1,c=2)]'], 'options are plain values'),
     # configs
     (['train', '{tmp}/gone.py'], 'neither a file nor the name of a shipped config'),
     (['train', 'thundernet_snet49_sampl'], 'did you mean thundernet_snet49_sample'),

@@ -157,3 +157,28 @@ def test_mim(host, kind, mim, tmp_path):
     script = 'get_flops' if kind == 'shipped' else 'print_config'
     out = run(mim, tmp_path, 'mim', 'run', package, script, f'run/{config}')
     assert ('MACs: ' if kind == 'shipped' else 'train_dataloader') in out
+
+
+@pytest.mark.long
+def test_boards(installed, tmp_path):
+    """TensorBoard's and W&B's visualizers write the losses of a shipped config's training, and bfloat16 on the CPU."""
+    command = ['python', '-m', 'pip', 'install', '-q', 'tensorboard', 'wandb']
+    subprocess.run(command, check=True, env=installed)
+    (tmp_path / 'my.py').write_text(f"""
+_base_ = 'mmlight::{"/".join(Path(SEGMENTORS['shipped']).parts[-2:])}'
+visualizer = dict(vis_backends=[
+    dict(type='TensorboardVisBackend'), dict(type='WandbVisBackend', init_kwargs=dict(mode='offline'))])
+""")
+    cut = [*options('mmseg', 'shipped', tmp_path), 'default_hooks.logger.interval=1']
+    run(installed, tmp_path, 'mmlight', 'train', 'my.py', '--amp', '--work-dir', 'run', '--cfg-options', *cut)
+    read = """
+import sys
+from pathlib import Path
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+(file,) = Path('run').rglob('events.out.tfevents.*')
+events = EventAccumulator(str(file)).Reload()
+print(*events.Tags()['scalars'])
+"""
+    tags = run(installed, tmp_path, 'python', '-c', read).split()
+    assert {'loss', 'mIoU'} <= set(tags)
+    assert list((tmp_path / 'run').rglob('run-*.wandb'))

@@ -57,8 +57,9 @@ def model_of(path: Path) -> ConfigDict | None:
 
 
 def fit(model: ConfigDict, side: int) -> ConfigDict:
-    """The model with batches that are not padded beyond images of ``side``."""
+    """The model with batches that are not padded beyond images of ``side``, and few regions for second stages."""
     model = copy.deepcopy(model)
+    _fewer(model)
     for preprocessor in (
         model.get('data_preprocessor') or {},
         model.get('detector', {}).get('data_preprocessor') or {},
@@ -69,6 +70,16 @@ def fit(model: ConfigDict, side: int) -> ConfigDict:
             if augment.type == 'BatchFixedSizePad':
                 augment.size = (side, side)
     return model
+
+
+def _fewer(part: Any) -> None:
+    for key, value in part.items() if isinstance(part, dict) else enumerate(part):
+        if isinstance(value, dict | list):
+            _fewer(value)
+        elif key in ('max_per_img', 'max_num'):
+            part[key] = min(value, 64)
+        elif key == 'num' and 'pos_fraction' in part:  # of a sampler
+            part[key] = min(value, 32)
 
 
 def image(side: int) -> torch.Tensor:

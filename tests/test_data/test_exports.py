@@ -24,7 +24,7 @@ from mmlight.runtime.predict import detections
 
 def by_library(name: str, root: Path) -> None:
     package, write, kind = BY_LIBRARY[name]
-    pytest.importorskip(package)
+    pytest.importorskip(package, reason=f'{package} is not installed (pip install -e .[exports])')
     write(kind, root)
 
 
