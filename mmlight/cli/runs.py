@@ -15,7 +15,7 @@ def train_arguments(sub: argparse.ArgumentParser) -> None:
     sub.set_defaults(resumable=True)
     add_config(sub)
     add_run_options(sub)
-    sub.add_argument('--amp', action='store_true', help='mixed precision')
+    sub.add_argument('--amp', action='store_true', help='mixed precision; bfloat16 on the CPU')
     sub.add_argument('--auto-scale-lr', action='store_true', help='scale the learning rate to the batch size')
     sub.add_argument(
         '--resume', nargs='?', const='auto', help='continue from this checkpoint, or from the latest in the work dir'

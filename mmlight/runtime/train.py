@@ -129,11 +129,11 @@ def set_epochs(cfg: Config, epochs: int) -> None:
 
 def _enable_amp(cfg: Config) -> None:
     kind = cfg.optim_wrapper.get('type', 'OptimWrapper')
-    if device_utils.get_device() == 'cpu':
-        raise InputError('--amp: mixed precision needs a GPU, this run is on the CPU')
     if kind not in ('OptimWrapper', 'AmpOptimWrapper'):
         raise InputError(f'--amp: works with optim_wrapper type OptimWrapper, the config has {kind}')
     cfg.optim_wrapper.type = 'AmpOptimWrapper'
+    if device_utils.get_device() == 'cpu':
+        cfg.optim_wrapper.setdefault('dtype', 'bfloat16')
     cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
 
 
