@@ -3,16 +3,19 @@
     python tests/parity/host_configs.py mmdet [--only faster_rcnn] [--out mmdet.jsonl]
 
 One line of JSON a config: its path and ``passed`` or what stopped it. A config whose model equals an earlier one's, but
-for what it is initialised or tested with, is answered from that. With ``--out``, configs of the file are left out.
+for what it is initialised or tested with, is answered from that. With ``--out``, configs of the file are left out, and
+``--table`` prints what the file holds.
 """
 
 import argparse
 import copy
 import json
+import logging
 import re
 import sys
 import sysconfig
 import traceback
+from collections import Counter
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
@@ -30,7 +33,8 @@ from mmengine.structures import InstanceData, PixelData
 import mmlight  # noqa: F401  (the operators)
 
 SITE = Path(sysconfig.get_path('purelib'))
-SIDE, LARGER = 64, 320  # the second where the first is too small for a network
+SMALL, LARGER = (64, 64), (320, 320)  # the second where the first is too small for a network
+Size = tuple[int, int]  # height, width
 
 
 def configs(host: str) -> list[Path]:
@@ -56,8 +60,8 @@ def model_of(path: Path) -> ConfigDict | None:
     return ConfigDict(without_weights(cfg.model.to_dict())) if 'model' in cfg else None
 
 
-def fit(model: ConfigDict, side: int) -> ConfigDict:
-    """The model with batches that are not padded beyond images of ``side``, and few regions for second stages."""
+def fit(model: ConfigDict, size: Size) -> ConfigDict:
+    """The model with batches that are not padded beyond images of ``size``, and few regions for second stages."""
     model = copy.deepcopy(model)
     _fewer(model)
     for preprocessor in (
@@ -65,10 +69,10 @@ def fit(model: ConfigDict, side: int) -> ConfigDict:
         model.get('detector', {}).get('data_preprocessor') or {},
     ):
         if 'size' in preprocessor:
-            preprocessor.size = (side, side)
+            preprocessor.size = size
         for augment in preprocessor.get('batch_augments') or []:
             if augment.type == 'BatchFixedSizePad':
-                augment.size = (side, side)
+                augment.size = size
     return model
 
 
@@ -82,80 +86,80 @@ def _fewer(part: Any) -> None:
             part[key] = min(value, 32)
 
 
-def image(side: int) -> torch.Tensor:
-    return torch.randint(0, 256, (3, side, side), dtype=torch.uint8)
+def image(size: Size) -> torch.Tensor:
+    return torch.randint(0, 256, (3, *size), dtype=torch.uint8)
 
 
-def instances(side: int) -> InstanceData:
+def instances(size: Size) -> InstanceData:
     from mmdet.structures.bbox import HorizontalBoxes
     from mmdet.structures.mask import BitmapMasks
 
-    boxes = torch.tensor([[0.1, 0.125, 0.56, 0.6], [0.3, 0.25, 0.9, 0.87]]) * side
-    masks = np.zeros((2, side, side), np.uint8)
+    height, width = size
+    boxes = torch.tensor([[0.1, 0.125, 0.56, 0.6], [0.3, 0.25, 0.9, 0.87]]) * torch.tensor([width, height] * 2)
+    masks = np.zeros((2, *size), np.uint8)
     for mask, (x1, y1, x2, y2) in zip(masks, boxes.int().tolist(), strict=True):
         mask[y1:y2, x1:x2] = 1
     found = InstanceData(bboxes=HorizontalBoxes(boxes), labels=torch.zeros(2).long(), instances_ids=torch.arange(2))
-    found.masks = BitmapMasks(masks, side, side)
+    found.masks = BitmapMasks(masks, *size)
     return found
 
 
-def detection_sample(side: int) -> Any:
+def detection_sample(size: Size) -> Any:
     from mmdet.structures import DetDataSample
 
-    square = (side, side)
-    shape = dict(img_shape=square, ori_shape=square, pad_shape=square, batch_input_shape=square)
+    shape = dict(img_shape=size, ori_shape=size, pad_shape=size, batch_input_shape=size)
     sample = DetDataSample(metainfo=dict(scale_factor=(1.0, 1.0), flip=False, flip_direction=None, **shape))
     sample.set_metainfo(dict(homography_matrix=np.eye(3, dtype=np.float32), img_id=0))
-    sample.gt_instances = instances(side)
+    sample.gt_instances = instances(size)
     sample.ignored_instances = sample.gt_instances[:0]
     sample.proposals = InstanceData(bboxes=sample.gt_instances.bboxes.tensor, scores=torch.ones(2))
-    sample.gt_sem_seg = PixelData(sem_seg=torch.zeros(1, side, side).long())
+    sample.gt_sem_seg = PixelData(sem_seg=torch.zeros(1, *size).long())
     return sample
 
 
-def detection_batch(model: ConfigDict, side: int) -> dict:
+def detection_batch(model: ConfigDict, size: Size) -> dict:
     """What the training loader of mmdet would give."""
     if 'semi_train_cfg' in model:
         views = ('sup', 'unsup_teacher', 'unsup_student')
-        images = {view: [image(side), image(side)] for view in views}
-        return dict(inputs=images, data_samples={view: [detection_sample(side) for _ in range(2)] for view in views})
+        images = {view: [image(size), image(size)] for view in views}
+        return dict(inputs=images, data_samples={view: [detection_sample(size) for _ in range(2)] for view in views})
     if 'Track' in (model.get('data_preprocessor') or {}).get('type', ''):
         from mmdet.structures import TrackDataSample
 
         videos = []
         for _ in range(2):
             video = TrackDataSample(metainfo=dict(key_frames_inds=[0], ref_frames_inds=[1]))
-            video.video_data_samples = [detection_sample(side), detection_sample(side)]
+            video.video_data_samples = [detection_sample(size), detection_sample(size)]
             videos.append(video)
-        return dict(inputs=[torch.stack([image(side), image(side)]) for _ in videos], data_samples=videos)
-    return dict(inputs=[image(side), image(side)], data_samples=[detection_sample(side), detection_sample(side)])
+        return dict(inputs=[torch.stack([image(size), image(size)]) for _ in videos], data_samples=videos)
+    return dict(inputs=[image(size), image(size)], data_samples=[detection_sample(size), detection_sample(size)])
 
 
-def segmentation_batch(side: int) -> dict:
+def segmentation_batch(size: Size) -> dict:
     """What the training loader of mmseg would give."""
     from mmseg.structures import SegDataSample
 
     samples = []
     for _ in range(2):
-        sample = SegDataSample(metainfo=dict(img_shape=(side, side), ori_shape=(side, side), pad_shape=(side, side)))
-        sample.gt_sem_seg = PixelData(data=torch.randint(0, 2, (1, side, side)))
-        sample.gt_edge_map = PixelData(data=torch.randint(0, 2, (1, side, side)))
-        sample.gt_depth_map = PixelData(data=torch.rand(1, side, side) + 0.5)
+        sample = SegDataSample(metainfo=dict(img_shape=size, ori_shape=size, pad_shape=size))
+        sample.gt_sem_seg = PixelData(data=torch.randint(0, 2, (1, *size)))
+        sample.gt_edge_map = PixelData(data=torch.randint(0, 2, (1, *size)))
+        sample.gt_depth_map = PixelData(data=torch.rand(1, *size) + 0.5)
         samples.append(sample)
-    return dict(inputs=[image(side), image(side)], data_samples=samples)
+    return dict(inputs=[image(size), image(size)], data_samples=samples)
 
 
-def train_step(model: ConfigDict, host: str, side: int) -> None:
+def train_step(model: ConfigDict, host: str, size: Size) -> None:
     """Build ``model``, and update its weights once."""
     registry = import_module(f'{host}.registry').MODELS
     torch.manual_seed(0)
     np.random.seed(0)
     MessageHub.get_current_instance().update_info('iter', 0)
-    model = fit(model, side)
+    model = fit(model, size)
     built = revert_sync_batchnorm(registry.build(model)).train()
     built.init_weights()
     optimizer = torch.optim.SGD([value for value in built.parameters() if value.requires_grad], lr=1e-6)
-    batch = detection_batch(model, side) if host == 'mmdet' else segmentation_batch(side)
+    batch = detection_batch(model, size) if host == 'mmdet' else segmentation_batch(size)
     losses = built.train_step(batch, OptimWrapper(optimizer))
     bad = [name for name, value in losses.items() if 'loss' in name and not torch.isfinite(value).all()]
     if bad or not any('loss' in name for name in losses):
@@ -163,10 +167,12 @@ def train_step(model: ConfigDict, host: str, side: int) -> None:
 
 
 def outcome(model: ConfigDict, host: str) -> str:
-    own = (model.get('data_preprocessor') or {}).get('size')  # a few networks take images of their own size only
-    for side in (SIDE, own[0] if host == 'mmseg' and own and own[0] == own[1] else LARGER):
+    own = (model.get('data_preprocessor') or {}).get(
+        'size'
+    )  # a few networks of mmseg take images of their own size only
+    for size in (SMALL, own if host == 'mmseg' and own else LARGER):
         try:
-            train_step(model, host, side)
+            train_step(model, host, size)
         except Exception as error:  # of any kind: it is what the table names
             found = reason(error)
             print(traceback.format_exc(limit=-4), file=sys.stderr, flush=True)
@@ -183,6 +189,7 @@ def reason(error: Exception) -> str:
 
 def walk(host: str, only: str = '', known: dict[str, str] | None = None) -> Iterator[tuple[str, str]]:
     """Each config and what became of it."""
+    logging.disable(logging.INFO)  # of each parameter, how it was initialised
     import_module(f'{host}.utils').register_all_modules(init_default_scope=False)
     init_default_scope(host)
     answers: dict[str, str] = {}
@@ -204,15 +211,43 @@ def walk(host: str, only: str = '', known: dict[str, str] | None = None) -> Iter
         yield name, answers[key]
 
 
+def table(rows: dict[str, str]) -> str:
+    """Markdown: how many configs train a step, what the others ask for, and those that fail."""
+    packages = Counter(found for found in map(package, rows.values()) if found)
+    passed = sum(result == 'passed' for result in rows.values())
+    failed = {name: result for name, result in rows.items() if result != 'passed' and not package(result)}
+    lines = ['| configs | train a step | need another package | fail |', '|---|---|---|---|']
+    lines += [f'| {len(rows)} | {passed} | {packages.total()} | {len(failed)} |', '', 'Packages: ']
+    lines[-1] += ', '.join(f'{name} ({count})' for name, count in packages.most_common()) + '.'
+    lines += ['', '| config | |', '|---|---|', *(f'| `{name}` | {result} |' for name, result in failed.items())]
+    return '\n'.join(lines)
+
+
+def package(result: str) -> str | None:
+    """The package that an outcome asks for."""
+    if 'torchvision::nms' in result:
+        return 'a torchvision for this torch'
+    if 'mmpretrain' in result:
+        return 'mmpretrain'
+    found = re.search(
+        r"(scikit-\w+|\w+) is not installed|pip install (\w+)|No module named '(\w+)|install `?(\w+)", result
+    )
+    return next(filter(None, found.groups())) if found else None
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('host', choices=('mmdet', 'mmseg'))
     parser.add_argument('--only', default='', help='regular expression in the paths of configs')
     parser.add_argument('--out', type=Path, help='file of JSON lines to go on with')
+    parser.add_argument('--table', action='store_true', help='run nothing')
     args = parser.parse_args()
     known = {}
     if args.out and args.out.is_file():
         known = {row['config']: row['outcome'] for row in map(json.loads, args.out.read_text().splitlines())}
+    if args.table:
+        print(table(known))
+        return
     for name, result in walk(args.host, args.only, known):
         line = json.dumps(dict(config=name, outcome=result))
         print(line, flush=True)

@@ -30,7 +30,7 @@ CAUSES = (  # the first that matches the failure's text
     (r'NotImplementedError: (\w+): the pure PyTorch fallback', r'operator {}'),
     (r"No module named 'mmcv\._ext'", 'no compiled operators'),
     (r"No module named '(?!mm|tests)(\w+)", r'package {} is not installed'),
-    (r'^E .*\b(scikit-\w+|\w+) is not installed', 'package {} is not installed'),
+    (r'^E .*?\b(scikit-\w+|\w+) is not installed', 'package {} is not installed'),
     (r'^E .*mmpretrain', 'package mmpretrain is not installed'),
     (r'^E .*"pip install (\w+)"', 'package {} is not installed'),
     (r'^E .*FileHolder', 'package nibabel is not installed'),
