@@ -70,6 +70,7 @@ def check_coco(
 
 
 FIX = '`mmlight train --data FOLDER` repairs that in a copy'
+MEND = '`mmlight check FOLDER --fix COPY` changes that'
 
 
 def _check_fields(data: dict, where: str, annotated: bool) -> None:
@@ -160,7 +161,7 @@ def _check_boxes(data: dict, where: str, level: str) -> list[str]:
     if (np.abs([x, y, w, h]) <= 1).all() and (width[~orphan] > 2).any():
         raise InputError(
             f'{where}: all {len(ids)} boxes lie between 0 and 1: fractions of the image, as YOLO writes them; expected '
-            'x, y, w, h in pixels'
+            f'x, y, w, h in pixels; {MEND}'
         )
     flat = ~((w > 0) & (h > 0) & np.isfinite(x + y + w + h))
     outside = ~flat & ~orphan & ((x >= width) | (y >= height) | (x + w <= 0) | (y + h <= 0))
@@ -174,7 +175,7 @@ def _check_boxes(data: dict, where: str, level: str) -> list[str]:
             f'{where}: none of its {len(ids)} boxes is usable: {flat.sum()} of no width or height, {outside.sum()} '
             f'outside their image, {orphan.sum()} of images that it does not list, {small.sum()} below a pixel, '
             f'{crowd.sum()} crowds; '
-            'expected x, y, w, h in pixels'
+            f'expected x, y, w, h in pixels{f"; {MEND}" if crowd.all() else ""}'
         )
     if level == 'error' and (outside | beyond).any():
         hit = outside | beyond

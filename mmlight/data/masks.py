@@ -14,10 +14,11 @@ from mmengine.config import Config, ConfigDict
 from PIL import Image
 
 from mmlight.data.coco_folder import LOADERS, cache_folder, iter_class_counts, iter_datasets, say_once
+from mmlight.data.repair import IMAGES, SIZE_TOLERANCE, few, shown_size
 from mmlight.errors import InputError
 from mmlight.files import put
+from mmlight.images import read
 
-IMAGES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp')
 SPLITS = {'train': ('train', 'training'), 'val': ('val', 'valid', 'validation'), 'test': ('test', 'testing')}
 MASKS = ('.png', '.bmp', '.tif', '.tiff', '.gif')
 IMAGE_FOLDERS = ('images', 'image', 'imgs', 'img', 'leftimg8bit', 'jpegimages')
@@ -49,7 +50,7 @@ class MaskFolder:
     remarks: list[str]
 
 
-def find_masks(root: Path) -> MaskFolder | None:
+def find_masks(root: Path, mend: bool = False) -> MaskFolder | None:
     """The splits, classes and encoding of a folder of masks; None where there are no masks.
 
     Known are ``images/`` and ``masks/`` (or ``labels``, ``annotations``, …) with folders of the splits above or below
@@ -57,13 +58,16 @@ def find_masks(root: Path) -> MaskFolder | None:
     ``train/`` and ``trainannot/``, ADE20K's ``annotations/training/``; where these hold the public classes, their names
     are taken. A mask has its image's name, with one of :data:`SUFFIXES`.
 
+    With ``mend``, pairs that cannot be used are left out and counted among the remarks; sizes may differ in scale.
+
     Raises:
         InputError: images without masks, masks that are no class indices and whose colours are too many or unnamed.
     """
-    splits = {split: pairs for split, words in SPLITS.items() if (pairs := _split(root, words))}
+    left_out: dict[str, list[str]] | None = {} if mend else None
+    splits = {split: pairs for split, words in SPLITS.items() if (pairs := _split(root, words, left_out))}
     remarks = []
     if not splits:
-        pairs = _pairs(_below(root, IMAGE_FOLDERS), _mask_folder(root))
+        pairs = _pairs(_below(root, IMAGE_FOLDERS), _mask_folder(root), left_out)
         listed = _below(root, ('imagesets',))
         listed = listed and _below(listed, ('segmentation',))
         if not pairs:
@@ -73,6 +77,9 @@ def find_masks(root: Path) -> MaskFolder | None:
         else:
             splits = {'train': [pair for i, pair in enumerate(pairs) if i % HOLD_OUT], 'val': pairs[::HOLD_OUT]}
             remarks.append(f'{root}: has no splits; every fifth of {len(pairs)} images is for validation')
+    if left_out is not None:
+        splits = {split: _usable(pairs, left_out) for split, pairs in splits.items()}
+        remarks += [f'{root}: {len(some)} images left out, {why}: {few(some)}' for why, some in left_out.items()]
     for split in ('train', 'val'):
         if not splits.get(split):
             raise InputError(f'data folder {root}: masks, but none of {split}; looked for {"/, ".join(SPLITS[split])}/')
@@ -122,15 +129,36 @@ def _below(folder: Path, names: Sequence[str]) -> Path | None:
     return next((found[name] for name in names if name in found), None)
 
 
-def _split(root: Path, words: Sequence[str]) -> list[tuple[Path, Path]]:
+def _usable(pairs: list[tuple[Path, Path]], left_out: dict[str, list[str]]) -> list[tuple[Path, Path]]:
+    """Pairs of an image and a mask that can be read and are of one shape."""
+    kept = []
+    for image, mask in pairs:
+        size = shown_size(image)
+        try:
+            read(str(image))
+            height, width = read_mask(mask).shape[:2]
+        except InputError:
+            size = None
+        if size is None:
+            left_out.setdefault('damaged, or their masks', []).append(image.name)
+        elif abs(size[0] / width / (size[1] / height) - 1) > SIZE_TOLERANCE:
+            left_out.setdefault('whose masks have another shape', []).append(image.name)
+        else:
+            kept.append((image, mask))
+    return kept
+
+
+def _split(root: Path, words: Sequence[str], left_out: dict[str, list[str]] | None) -> list[tuple[Path, Path]]:
     images, masks = _below(root, IMAGE_FOLDERS), _mask_folder(root)
     if images and masks and _below(images, words) and _below(masks, words):
-        return _pairs(_below(images, words), _below(masks, words))
+        return _pairs(_below(images, words), _below(masks, words), left_out)
     folder = _below(root, words)
     if folder is None:
         return []
     beside = _below(root, [f'{word}{end}' for word in words for end in ('annot', '_labels', '_masks', '_mask')])
-    return _pairs(folder if beside else _below(folder, IMAGE_FOLDERS) or folder, beside or _mask_folder(folder))
+    return _pairs(
+        folder if beside else _below(folder, IMAGE_FOLDERS) or folder, beside or _mask_folder(folder), left_out
+    )
 
 
 def _by_lists(pairs: list[tuple[Path, Path]], folder: Path) -> dict[str, list[tuple[Path, Path]]]:
@@ -147,7 +175,7 @@ def _by_lists(pairs: list[tuple[Path, Path]], folder: Path) -> dict[str, list[tu
     return splits
 
 
-def _pairs(images: Path | None, masks: Path | None) -> list[tuple[Path, Path]]:
+def _pairs(images: Path | None, masks: Path | None, left_out: dict[str, list[str]] | None) -> list[tuple[Path, Path]]:
     """Each image with its mask, both sorted by path below their folders."""
     if images is None or masks is None:
         return []
@@ -162,7 +190,9 @@ def _pairs(images: Path | None, masks: Path | None) -> list[tuple[Path, Path]]:
         place, stem = path.relative_to(images).parent, path.stem.lower().removesuffix('_leftimg8bit')
         mask = next((known[place, stem + end] for end in SUFFIXES if (place, stem + end) in known), None)
         found.append((path, mask)) if mask else bare.append(path)
-    if found and bare:
+    if found and bare and left_out is not None:
+        left_out.setdefault('without masks', []).extend(path.name for path in bare)
+    elif found and bare:
         raise InputError(f'{images}: {len(bare)} of {len(bare) + len(found)} images have no mask in {masks}, the first '
                          f'{bare[0].name}')  # fmt: skip
     return found

@@ -13,10 +13,9 @@ from xml.etree import ElementTree
 
 import yaml
 
-from mmlight.data.repair import shown_size
+from mmlight.data.repair import IMAGES, shown_size
 from mmlight.errors import InputError
 
-IMAGES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp')
 SPLITS = {'train': ('train', 'trainval'), 'val': ('val', 'valid', 'validation'), 'test': ('test',)}
 XML_FOLDERS = ('annotations', 'labels', 'xml', 'xmls')
 CORNERS = ('xmin', 'ymin', 'xmax', 'ymax')

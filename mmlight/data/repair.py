@@ -20,6 +20,7 @@ from PIL import Image, UnidentifiedImageError
 from mmlight.errors import InputError
 from mmlight.files import put
 
+IMAGES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp')
 ORIENTATION = 0x0112  # of EXIF
 SIZE_TOLERANCE = 0.02  # of the two scales of a resized image
 Point = tuple[float, float]
@@ -100,21 +101,24 @@ class Repair:
         self._say(len(ids), 'images are numbered from 1; their ids were no whole numbers')
 
     def _images(self) -> None:
-        sizes = 0
+        sizes = texts = 0
         self._file_names()
         for entry in self.data['images']:
-            listed = [_number(entry.get(key)) for key in ('width', 'height')]
+            given = [entry.get(key) for key in ('width', 'height')]
+            listed = [as_number(side) for side in given]
             if any(side is None or side < 1 for side in listed):
                 found = shown_size(self.images / entry['file_name'])
                 if found is None:
-                    given = entry.get('width'), entry.get('height')
                     raise InputError(
                         f'{self.where}: image {entry["file_name"]}: width, height {given}, expected two numbers of '
                         'pixels; its file cannot be read either'
                     )
                 listed, sizes = list(found), sizes + 1
+            elif any(isinstance(side, str) for side in given):
+                texts += 1
             entry['width'], entry['height'] = (int(side) for side in listed if side is not None)
         self._say(sizes, 'images had no width and height; taken from their files')
+        self._say(texts, 'images had width and height written as text, they are numbers now')
 
     def _file_names(self) -> None:
         files, moved = Files(self.images), {}
@@ -155,14 +159,20 @@ class Repair:
         self.data['categories'] = ordered
 
     def _annotations(self) -> None:
+        self._boxes_as_text()
         flat = [entry for entry in self.data['annotations'] if _is_flat(entry)]
         annotations = [entry for entry in self.data['annotations'] if not _is_flat(entry)]
         if flat and annotations:  # without any the check says more
             self.data['annotations'] = annotations
             self._say(len(flat), 'boxes of no width or height left out; pycocotools would count them as missed')
         annotations = self.data['annotations']
-        crowds = areas = 0
+        crowds = areas = texts = 0
         for entry in annotations:
+            area = entry.get('area')
+            as_text = isinstance(area, str) and as_number(area) is not None
+            texts += as_text or isinstance(entry.get('iscrowd'), (str, bool))
+            if entry.get('iscrowd') in ('0', '1'):
+                entry['iscrowd'] = int(entry['iscrowd'])
             if entry.get('iscrowd') is None:
                 entry['iscrowd'], crowds = 0, crowds + 1
             elif entry['iscrowd'] not in (0, 1):
@@ -170,17 +180,28 @@ class Repair:
                     f'{self.where}: annotation {entry.get("id")}: iscrowd {entry["iscrowd"]!r}, expected 0 or 1'
                 )
             entry['iscrowd'] = int(entry['iscrowd'])
-            if _number(entry.get('area')) is None:
+            if as_number(entry.get('area')) is None:
                 entry['area'], areas = _area(entry, self.where), areas + 1
             else:
-                entry['area'] = _number(entry['area'])
+                entry['area'] = as_number(entry['area'])
         self._say(crowds, 'annotations had no iscrowd, it is 0 now')
         self._say(areas, 'annotations had no area; taken from their masks or boxes')
+        self._say(texts, 'annotations had area or iscrowd written as text or true and false, they are numbers now')
         ids = [entry.get('id') for entry in annotations]
         if any(type(one) is not int or one == 0 for one in ids) or len(set(ids)) < len(ids):
             for number, entry in enumerate(annotations, 1):
                 entry['id'] = number
             self._say(len(ids), 'annotations are numbered from 1; their ids were missing, not whole, twice, or 0')
+
+    def _boxes_as_text(self) -> None:
+        changed = 0
+        for entry in self.data['annotations']:
+            box = entry['bbox']
+            if isinstance(box, list) and len(box) == 4 and any(isinstance(side, str) for side in box):
+                sides = [as_number(side) for side in box]
+                if None not in sides:
+                    entry['bbox'], changed = sides, changed + 1
+        self._say(changed, 'boxes were written as text, they are numbers now')
 
     def _sizes(self) -> None:
         """Boxes move with images that were resized after annotation, or that EXIF turns."""
@@ -207,7 +228,7 @@ class Repair:
                         f'{self.where}: says that image {name} has {listed[0]} x {listed[1]} pixels, the file has '
                         f'{shown[0]} x {shown[1]}: boxes cannot fit'
                     )
-                move = _scale(across, down)
+                move = scaling(across, down)
                 resized.append(name)
             image['width'], image['height'] = shown
             for entry in by_image.get(image['id'], ()):
@@ -245,14 +266,27 @@ class Files:
                     found.setdefault(_spelt(parts[start:]), set()).add('/'.join(parts))
         return found
 
+    @functools.cached_property
+    def _stems(self) -> dict[str, set[str]]:
+        """Of images, which are often saved in another format after annotation, or listed without a suffix."""
+        found: dict[str, set[str]] = {}
+        for path in {path for paths in self._tails.values() for path in paths}:
+            if Path(path).suffix.lower() in IMAGES:
+                found.setdefault(_spelt([Path(path).stem]), set()).add(path)
+        return found
+
     def find(self, name: str) -> str | None:
-        """The path below the folder of the one file that ends as ``name`` does, as far as there is one."""
+        """The path below the folder of the one file that ends as ``name`` does, in another format if need be."""
         parts = [part for part in name.replace('\\', '/').split('/') if part not in ('', '.', '..')]
         for start in range(len(parts)):
             found = self._tails.get(_spelt(parts[start:]), set())
             if found:
                 return next(iter(found)) if len(found) == 1 else None
-        return None
+        stem = (
+            _spelt([Path(parts[-1]).stem if Path(parts[-1]).suffix.lower() in IMAGES else parts[-1]]) if parts else ''
+        )
+        found = self._stems.get(stem, set())
+        return next(iter(found)) if len(found) == 1 else None
 
 
 def _spelt(parts: Sequence[str]) -> str:
@@ -264,7 +298,7 @@ def few(names: Sequence[object], most: int = 3) -> str:
     return ', '.join(map(str, names[:most])) + (f' and {len(names) - most} more' if len(names) > most else '')
 
 
-def _number(value: object) -> float | None:
+def as_number(value: object) -> float | None:
     """A real, finite number, also where it stands as a string; None for anything else."""
     if isinstance(value, str):
         try:
@@ -278,25 +312,25 @@ def _number(value: object) -> float | None:
 
 def _is_flat(entry: dict) -> bool:
     box = entry['bbox']
-    sides = [_number(side) for side in box[2:]] if isinstance(box, (list, tuple)) and len(box) == 4 else []
+    sides = [as_number(side) for side in box[2:]] if isinstance(box, (list, tuple)) and len(box) == 4 else []
     return any(side is not None and side <= 0 for side in sides)
 
 
-def _polygons(entry: dict) -> list[list[float]] | None:
+def outline(entry: dict) -> list[list[float]] | None:
     found = entry.get('segmentation')
     usable = isinstance(found, list) and found and all(isinstance(one, list) and len(one) >= 6 for one in found)
     return found if usable else None
 
 
 def _area(entry: dict, where: str) -> float:
-    polygons = _polygons(entry)
+    polygons = outline(entry)
     if polygons:
         return sum(
             abs(sum(xs * yn - xn * ys for (xs, ys), (xn, yn) in zip(points, points[1:] + points[:1], strict=True))) / 2
             for points in ([*zip(one[::2], one[1::2], strict=True)] for one in polygons)
         )
     box = entry['bbox']
-    if not isinstance(box, (list, tuple)) or len(box) != 4 or any(_number(value) is None for value in box):
+    if not isinstance(box, (list, tuple)) or len(box) != 4 or any(as_number(value) is None for value in box):
         raise InputError(f'{where}: annotation {entry.get("id")}: bbox {box!r}, expected four numbers x, y, w, h')
     return box[2] * box[3]
 
@@ -305,7 +339,7 @@ def _turn(turn: int, width: int, height: int) -> Callable[[float, float], Point]
     return lambda x, y: TURNS[turn](x, y, width, height)
 
 
-def _scale(across: float, down: float) -> Callable[[float, float], Point]:
+def scaling(across: float, down: float) -> Callable[[float, float], Point]:
     return lambda x, y: (x * across, y * down)
 
 
@@ -317,7 +351,7 @@ def _move(entry: dict, move: Callable[[float, float], Point], where: str) -> Non
     before = w * h
     entry['bbox'] = [left, top, right - left, bottom - top]
     entry['area'] *= (right - left) * (bottom - top) / before if before else 1
-    polygons = _polygons(entry)
+    polygons = outline(entry)
     if polygons:
         entry['segmentation'] = [
             [value for point in zip(one[::2], one[1::2], strict=True) for value in move(*point)] for one in polygons
@@ -331,7 +365,9 @@ def _move(entry: dict, move: Callable[[float, float], Point], where: str) -> Non
 
 def repaired_file(ann_file: Path, data: dict, said: Iterable[str], folder: Path) -> Path:
     """The repaired file in ``folder``, written once; its name holds a digest of what it was made from."""
-    data = {**data, 'info': {**(data['info'] if isinstance(data.get('info'), dict) else {}), 'repaired': list(said)}}
+    info = data['info'] if isinstance(data.get('info'), dict) else {}
+    before = info.get('repaired') if isinstance(info.get('repaired'), list) else []
+    data = {**data, 'info': {**info, 'repaired': [*before, *said]}}
     text = json.dumps(data)
     target = folder / f'{ann_file.stem.lstrip("_")}-{hashlib.sha256(text.encode()).hexdigest()[:8]}.json'
     if not target.is_file():

@@ -36,11 +36,13 @@ ANNOTATIONS = {
     'no area': (annotation(area='gone'), {'area': 200}, 1),
     'area null': (annotation(area=None), {'area': 200}, 1),
     'area of a polygon': (annotation(area=None, segmentation=TRIANGLE), {'area': 50}, 1),
-    'area is a string': (annotation(area='200.0'), {'area': 200}, 0),
+    'area is a string': (annotation(area='200.0'), {'area': 200}, 1),
     'area is a word': (annotation(area='large'), {'area': 200}, 1),
     'no iscrowd': (annotation(iscrowd='gone'), {'iscrowd': 0}, 1),
     'iscrowd null': (annotation(iscrowd=None), {'iscrowd': 0}, 1),
-    'iscrowd true': (annotation(iscrowd=True), {'iscrowd': 1}, 0),
+    'iscrowd true': (annotation(iscrowd=True), {'iscrowd': 1}, 1),
+    'iscrowd a string': (annotation(iscrowd='0'), {'iscrowd': 0}, 1),
+    'box of strings': (annotation(bbox=['2', '3', '20', '10']), {'bbox': [2, 3, 20, 10]}, 1),
     'id 0': (annotation(id=0), {'id': 1}, 1),
     'id missing': (annotation(id='gone'), {'id': 1}, 1),
     'id a string': (annotation(id='7'), {'id': 1}, 1),
@@ -72,7 +74,7 @@ def test_categories_are_sorted_named_by_strings_and_without_parents(tmp_path):
 IMAGES = {
     'height null': (image(height=None), (64, 48), 1),
     'width missing': ({'id': 0, 'file_name': 'a.jpg'}, (64, 48), 1),
-    'strings': (image(width='64', height='48'), (64, 48), 0),
+    'strings': (image(width='64', height='48'), (64, 48), 1),
     'zero': (image(width=0), (64, 48), 1),
 }
 
@@ -189,6 +191,19 @@ def test_backslashes_in_file_names(tmp_path):
     (line,) = Repair(data, 'file', folder.parent).run()
     assert data['images'][0]['file_name'] == 'sub/a.jpg'
     assert r'sub\a.jpg -> sub/a.jpg' in line
+
+
+@pytest.mark.parametrize('listed', ['a', 'a.png', 'sub/A.JPEG', '/home/me/a.webp'])
+def test_images_saved_in_another_format(tmp_path, listed):
+    folder = pictures(tmp_path / 'images', ('a.jpg', 'b.jpg'))
+    data = read_coco(write(tmp_path / 'a.json', images=[image(file_name=listed)]))
+    (line,) = Repair(data, 'file', folder).run()
+    assert data['images'][0]['file_name'] == 'a.jpg'
+    assert f'{listed} -> a.jpg' in line
+    pictures(folder / 'sub', ('a.bmp',))  # now it might be either
+    data = read_coco(tmp_path / 'a.json')
+    Repair(data, 'file', folder).run()
+    assert data['images'][0]['file_name'] == listed
 
 
 def test_fractions_are_no_pixels(tmp_path):
