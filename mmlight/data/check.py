@@ -129,17 +129,21 @@ def _check_left(dataset: BaseDataset, pipeline: list, where: str) -> list[str]:
             'train on'
         )
     with_masks = any(isinstance(step, dict) and step.get('with_mask') for step in pipeline)
-    bare = [entry['id'] for entry in data['annotations'] if not entry.get('segmentation') and not entry.get('iscrowd')]
-    if with_masks and bare:
+    boxes = [entry['id'] for entry in data['annotations'] if not entry.get('segmentation') and not entry.get('iscrowd')]
+    if with_masks and boxes:
         raise InputError(
-            f'{name}: {len(bare)} of {len(data["annotations"])} annotations have no segmentation, which the config '
-            f'trains masks from: ids {few(bare)}'
+            f'{name}: {len(boxes)} of {len(data["annotations"])} annotations have no segmentation, which the config '
+            f'trains masks from: ids {few(boxes)}'
         )
+    warnings = []
     if small:
-        return [
+        warnings += [
             f'{name}: {len(small)} of {len(images)} images are smaller than {least} pixels (left out by filter_cfg)'
         ]
-    return []
+    bare = len(images.keys() - {entry['image_id'] for entry in data['annotations']})
+    if bare and (dataset.filter_cfg or {}).get('filter_empty_gt'):
+        warnings += [f'{name}: {bare} of {len(images)} images have no annotations (left out by filter_empty_gt)']
+    return warnings
 
 
 def _check_dataset(dataset: BaseDataset, classes: list[str], where: str, level: str, settings: ConfigDict) -> list[str]:

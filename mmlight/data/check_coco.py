@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from mmlight.data.coco_folder import read_coco
+from mmlight.data.mend import MEND
 from mmlight.errors import InputError
 
 LEVELS = ('error', 'warn')
@@ -55,10 +56,11 @@ def check_coco(
     for key in ('images', 'annotations', 'categories'):
         check_unique((entry.get('id') for entry in data[key]), f'{where}: {key} ids')
     info = data.get('info')
-    warnings = list(info.get('repaired') or []) if isinstance(info, dict) else []
+    said = info.get('repaired') if isinstance(info, dict) else None
+    warnings = list(said) if isinstance(said, list) else []
     warnings += _check_categories(data, classes, where, level)
     if data['annotations'] or annotated:
-        warnings += _check_boxes(data, where, level)
+        warnings += _check_boxes(data, where, level, annotated)
     _check_fields(data, where, annotated)
     absent = absent_files([entry['file_name'] for entry in data['images']], img_dir)
     if absent:
@@ -70,7 +72,6 @@ def check_coco(
 
 
 FIX = '`mmlight train --data FOLDER` repairs that in a copy'
-MEND = '`mmlight check FOLDER --fix COPY` changes that'
 
 
 def _check_fields(data: dict, where: str, annotated: bool) -> None:
@@ -142,7 +143,7 @@ def _check_categories(data: dict, classes: Sequence[str] | None, where: str, lev
     return []
 
 
-def _check_boxes(data: dict, where: str, level: str) -> list[str]:
+def _check_boxes(data: dict, where: str, level: str, annotated: bool) -> list[str]:
     annotations = data['annotations']
     if not annotations:
         return [f'{where}: no annotations']
@@ -169,12 +170,14 @@ def _check_boxes(data: dict, where: str, level: str) -> list[str]:
     beyond = ~flat & ~orphan & ~outside & ((x < -1) | (y < -1) | (x + w > width + 1) | (y + h > height + 1))
     crowd = np.array([bool(entry.get('iscrowd')) for entry in annotations])
     small = ~flat & ~orphan & ((w < 1) | (h < 1))  # mmdet leaves them out
-    unusable = orphan | flat | outside | small | crowd
+    empty = ~flat & np.array([type(entry.get('area')) in (int, float) and entry['area'] <= 0 for entry in annotations])
+    ignored = np.array([bool(entry.get('ignore')) for entry in annotations])
+    unusable = orphan | flat | outside | small | crowd | empty | ignored
     if unusable.all():
         raise InputError(
             f'{where}: none of its {len(ids)} boxes is usable: {flat.sum()} of no width or height, {outside.sum()} '
             f'outside their image, {orphan.sum()} of images that it does not list, {small.sum()} below a pixel, '
-            f'{crowd.sum()} crowds; '
+            f'{crowd.sum()} crowds, {empty.sum()} of area 0, {ignored.sum()} marked ignore; '
             f'expected x, y, w, h in pixels{f"; {MEND}" if crowd.all() else ""}'
         )
     if level == 'error' and (outside | beyond).any():
@@ -189,6 +192,9 @@ def _check_boxes(data: dict, where: str, level: str) -> list[str]:
         'boxes that reach beyond their image': beyond,
         'boxes narrower or lower than a pixel (left out)': small,
         'annotations of images that it does not list (left out)': orphan,
+        'annotations with the area 0 (left out)': empty,
+        'annotations marked ignore (left out)': ignored & ~crowd,
+        'crowds, which are neither objects nor background in training': crowd & annotated,
     }
     return [f'{where}: {hit.sum()} {text}: ids {few(ids[hit].tolist())}' for text, hit in texts.items() if hit.any()]
 

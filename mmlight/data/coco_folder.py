@@ -3,6 +3,7 @@
 import copy
 import json
 import os
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,10 +13,10 @@ from mmengine.config import Config, ConfigDict
 
 from mmlight.data.mend import Mend
 from mmlight.data.other_formats import as_coco, read_other
-from mmlight.data.repair import Files, Repair, few, kept_categories, repaired_file
+from mmlight.data.repair import CAN_MEND, Files, Repair, few, kept_categories, repaired_file
 from mmlight.errors import InputError
 
-SPLITS = {'train': ('train',), 'val': ('val', 'valid', 'validation'), 'test': ('test',)}
+SPLITS = {'train': ('train', 'training'), 'val': ('val', 'valid', 'validation'), 'test': ('test', 'testing')}
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 LOOKED_FOR = 20  # images whose folder is looked for: the first may be missing
 HOLD_OUT = 5  # every fifth image is for validation where there is no such split
@@ -155,6 +156,7 @@ def _ann_file(root: Path, names: tuple[str, ...]) -> Path | None:
             [file for file in _json_files(folder) if file.name.lower() == '_annotations.coco.json'],
             [file for file in files if file.name.lower().startswith(name) and _is_coco(file)],
             [file for file in _json_files(folder) if _is_coco(file)],
+            [file for file in files if name in re.findall('[a-z]+', file.stem.lower()) and _is_coco(file)],
         ):
             if chosen:
                 return _one(root, chosen, f' {name}')
@@ -172,25 +174,27 @@ def _img_dir(root: Path, ann_file: Path, names: tuple[str, ...]) -> Path:
     if images == []:
         raise InputError(f'{ann_file}: lists no images')
     given = [entry.get('file_name') for entry in images if isinstance(entry, dict)] if isinstance(images, list) else []
-    names = [name for name in given if isinstance(name, str) and name][:LOOKED_FOR]
-    if not names:
+    listed = [name for name in given if isinstance(name, str) and name][:LOOKED_FOR]
+    if not listed:
         read_coco(ann_file)  # says what is wrong
-        raise InputError(f'annotation file {ann_file}: images[0].file_name is {given[0]!r}, expected a string')
+        raise InputError(
+            f'annotation file {ann_file}: images[0].file_name is {given[0]!r}, expected a string{CAN_MEND}'
+        )
     suffix = ann_file.stem[len('instances_') :] if ann_file.stem.lower().startswith('instances_') else ann_file.stem
     tried = [] if ann_file.name.startswith('instances_') else [ann_file.parent]
     for name in dict.fromkeys((suffix.lower(), *names)):
         for parts in ((name,), ('images', name), (name, 'images'), (name, 'data'), ('leftimg8bit', name)):
             tried.append(_below(root, parts))
     tried += [_below(root, ('images',)), _below(root, ('data',)), _below(root, ('jpegimages',)), root]
-    for name in names:
+    for name in listed:
         for folder in tried:
             if (folder / name).is_file() or (folder / name.replace('\\', '/')).is_file():
                 return folder
     files = Files(root)
-    if any(files.find(name) is not None for name in names):
+    if any(files.find(name) is not None for name in listed):
         return root
     places = ', '.join(f'{folder.relative_to(root)}/' for folder in dict.fromkeys(tried))
-    raise InputError(f'data folder {root}: image {names[0]} of {ann_file.name} not found; looked in {places}')
+    raise InputError(f'data folder {root}: image {listed[0]} of {ann_file.name} not found; looked in {places}')
 
 
 def _below(root: Path, parts: tuple[str, ...]) -> Path:
@@ -247,9 +251,8 @@ def _as_coco(data: dict, path: Path, annotated: bool = True) -> dict:
                 raise InputError(f'annotation file {path}: {key}[{index}] lacks {", ".join(map(repr, lacking))}')
             for field in ('id', 'image_id', 'category_id'):
                 if field in entry and not isinstance(entry[field], (int, str, float, NoneType)):
-                    raise InputError(
-                        f'annotation file {path}: {key}[{index}].{field} is {entry[field]!r}, expected a whole number'
-                    )
+                    what = f'{key}[{index}].{field} is {entry[field]!r}'
+                    raise InputError(f'annotation file {path}: {what}, expected a whole number{CAN_MEND}')
     return data
 
 

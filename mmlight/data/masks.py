@@ -27,6 +27,7 @@ SUFFIXES = ('', '_mask', '_masks', '_label', '_labels', '_gt', '_seg', '_l', '_g
 """What a mask's name may have behind its image's."""
 CLASS_FILES = ('classes.txt', 'labels.txt', 'labelmap.txt', 'class_dict.csv', '_classes.csv')
 IGNORED = 255
+SPARSE = 20  # greatest value of masks that may lack any of the values below it
 HOLD_OUT = 5  # every fifth image is for validation where there are no splits
 
 Colour = tuple[int, ...]
@@ -188,7 +189,8 @@ def _pairs(images: Path | None, masks: Path | None, left_out: dict[str, list[str
         if path.suffix.lower() not in IMAGES or not path.is_file() or masks in path.parents:
             continue
         place, stem = path.relative_to(images).parent, path.stem.lower().removesuffix('_leftimg8bit')
-        mask = next((known[place, stem + end] for end in SUFFIXES if (place, stem + end) in known), None)
+        stems = (path.name.lower(), *(stem + end for end in SUFFIXES))  # a.jpg.png, a.png, a_mask.png …
+        mask = next((known[place, one] for one in stems if (place, one) in known), None)
         found.append((path, mask)) if mask else bare.append(path)
     if found and bare and left_out is not None:
         left_out.setdefault('without masks', []).extend(path.name for path in bare)
@@ -279,16 +281,27 @@ def _encoding(
             )
         names = names or ['#{:02x}{:02x}{:02x}'.format(*value) for value in found]
         return names, {value: index for index, value in enumerate(found)}
+    return _of_numbers(root, values, names)
+
+
+def _of_numbers(root: Path, values: dict[Colour, Path], names: list[str]) -> tuple[list[str], dict[Colour, int] | None]:
     numbers = sorted(value for (value,) in values)
     if numbers in ([0, IGNORED], [IGNORED]) and len(names) < 3:  # black and white
         names = names if len(names) == 2 else ['background', *(names or ['foreground'])]
         return names, {(0,): 0, (IGNORED,): 1}
     classes = [value for value in numbers if value != IGNORED]
+    if len(numbers) == len(names) and numbers[-1] >= len(names) and numbers[-1] <= IGNORED:  # greys, darkest first
+        return names, {(value,): index for index, value in enumerate(numbers)}
     if names and classes and classes[-1] >= len(names):
         path = values[classes[-1],]
         raise InputError(f'label file {path}: value {classes[-1]} is beyond the {len(names)} classes of {root}')
     if classes and classes[-1] > IGNORED:
         raise InputError(f'label file {values[classes[-1],]}: value {classes[-1]}; class indices are 0 to 254')
+    if not names and classes and classes[-1] > SPARSE and len(classes) * 4 < classes[-1]:
+        raise InputError(
+            f'label file {values[classes[-1],]}: value {classes[-1]}, but the masks hold {few(numbers)} alone: class '
+            'indices, or greys? Write classes.txt, a name for each in this order'
+        )
     if len(classes) < 2 and len(names) < 2:
         raise InputError(f'data folder {root}: the masks hold {numbers} alone: nothing to tell apart')
     return names or [f'class {number}' for number in range(classes[-1] + 1)], None

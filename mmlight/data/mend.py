@@ -4,11 +4,12 @@ Entries that nothing can be made of are left out; each line says how many, and w
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 
 from mmlight.data.repair import as_number, few, outline, scaling, shown_size
 
+MEND = '`mmlight check FOLDER --fix COPY` changes that'
 KEPT = {'images': ('id', 'file_name'), 'categories': ('id', 'name'), 'annotations': ('image_id', 'category_id', 'bbox')}
 
 
@@ -32,8 +33,8 @@ class Mend:
         self._plain_values()
         self._boxes_of_outlines()
         for key, fields in KEPT.items():
-            self._keep(key, lambda entry, f=fields: isinstance(entry, dict) and {*f} <= entry.keys(),
-                       f'lack one of {", ".join(fields)}')  # fmt: skip
+            whole = [isinstance(entry, dict) and {*fields} <= entry.keys() for entry in self.data[key]]
+            self._keep(key, whole, f'lack one of {", ".join(fields)}')
             self._once(key)
         self._category_without_id()
         self._of_something()
@@ -45,12 +46,11 @@ class Mend:
         if count:
             self.said.append(f'{self.where}: {count} {text}')
 
-    def _keep(self, key: str, wanted: Callable[[dict], bool], why: str) -> None:
-        kept = [entry for entry in self.data[key] if wanted(entry)]
-        left = len(self.data[key]) - len(kept)
-        if kept or key != 'annotations':
+    def _keep(self, key: str, wanted: Sequence[bool], why: str) -> None:
+        kept = [entry for entry, keep in zip(self.data[key], wanted, strict=True) if keep]
+        if kept or key != 'annotations':  # of annotations none of which is wanted, the reader says more
+            self._say(len(wanted) - len(kept), f'{key} left out: {why}')
             self.data[key] = kept
-            self._say(left, f'{key} left out: {why}')
 
     def _plain_values(self) -> None:
         """Numbers written as text, or alone in a list, and file names and class names likewise."""
@@ -97,9 +97,9 @@ class Mend:
     def _of_something(self) -> None:
         for field, key, what in (('category_id', 'categories', 'category'), ('image_id', 'images', 'image')):
             known = {repr(entry['id']) for entry in self.data[key]}
-            wrong = [one for one in self.data['annotations'] if repr(one[field]) not in known]
-            self._keep('annotations', lambda one, f=field, k=known: repr(one[f]) in k,
-                       f'of no {what} that is listed, ids {few([one.get("id") for one in wrong])}')  # fmt: skip
+            wanted = [repr(entry[field]) in known for entry in self.data['annotations']]
+            wrong = [one.get('id') for one, keep in zip(self.data['annotations'], wanted, strict=True) if not keep]
+            self._keep('annotations', wanted, f'of no {what} that is listed, ids {few(wrong)}')
 
     def _crowds(self) -> None:
         annotations = self.data['annotations']
@@ -109,7 +109,9 @@ class Mend:
             self._say(len(annotations), 'annotations were all crowds, which training leaves out; they are objects now')
 
     def _boxes(self) -> None:
-        self._keep('annotations', lambda entry: _is_box(entry['bbox']), 'bbox is not four numbers')
+        self._keep(
+            'annotations', [_is_box(entry['bbox']) for entry in self.data['annotations']], 'bbox is not four numbers'
+        )
         annotations = [entry for entry in self.data['annotations'] if _is_box(entry['bbox'])]
         if not annotations or len(annotations) < len(self.data['annotations']):
             return

@@ -16,7 +16,11 @@ import yaml
 from mmlight.data.repair import IMAGES, shown_size
 from mmlight.errors import InputError
 
-SPLITS = {'train': ('train', 'trainval'), 'val': ('val', 'valid', 'validation'), 'test': ('test',)}
+SPLITS = {
+    'train': ('train', 'training', 'trainval'),
+    'val': ('val', 'valid', 'validation'),
+    'test': ('test', 'testing'),
+}
 XML_FOLDERS = ('annotations', 'labels', 'xml', 'xmls')
 CORNERS = ('xmin', 'ymin', 'xmax', 'ymax')
 TOLERANCE = 1.01

@@ -14,14 +14,16 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from numbers import Real
 from pathlib import Path
+from urllib.parse import unquote
 
 from PIL import Image, UnidentifiedImageError
 
 from mmlight.errors import InputError
 from mmlight.files import put
 
-IMAGES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp')
+IMAGES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.jfif')
 ORIENTATION = 0x0112  # of EXIF
+CAN_MEND = '; `mmlight check FOLDER --fix COPY` may mend it'
 SIZE_TOLERANCE = 0.02  # of the two scales of a resized image
 Point = tuple[float, float]
 
@@ -125,7 +127,7 @@ class Repair:
         for entry in self.data['images']:
             name = entry['file_name']
             if not isinstance(name, str) or not name:
-                raise InputError(f'{self.where}: image {entry["id"]}: file_name {name!r}, expected a string')
+                raise InputError(f'{self.where}: image {entry["id"]}: file_name {name!r}, expected a string{CAN_MEND}')
             if not (self.images / name).is_file() and (found := files.find(name)):
                 moved[name] = found
         kept = Counter(moved.values()) + Counter(entry['file_name'] for entry in self.data['images'])
@@ -139,13 +141,16 @@ class Repair:
         categories = self.data['categories']
         for entry in categories:
             if isinstance(entry['id'], bool) or not isinstance(entry['id'], int):
-                raise InputError(f'{self.where}: category id {entry["id"]!r}, expected a whole number')
+                raise InputError(f'{self.where}: category id {entry["id"]!r}, expected a whole number{CAN_MEND}')
             if isinstance(entry['name'], bool) or not isinstance(entry['name'], (str, int, float)):
-                raise InputError(f'{self.where}: category {entry["id"]}: name {entry["name"]!r}, expected a string')
+                raise InputError(
+                    f'{self.where}: category {entry["id"]}: name {entry["name"]!r}, expected a string{CAN_MEND}'
+                )
         numbers = [entry for entry in categories if not isinstance(entry['name'], str)]
         for entry in numbers:
             entry['name'] = str(entry['name'])
         self._say(len(numbers), 'category names were numbers, they are strings now')
+        self._lacking()
         kept = kept_categories(self.data)
         self._say(
             len(categories) - len(kept),
@@ -157,6 +162,16 @@ class Repair:
                 f'{self.where}: categories are sorted by the classes or their ids, so that labels and names agree'
             )
         self.data['categories'] = ordered
+
+    def _lacking(self) -> None:
+        """Exporters list the categories of a split's own boxes alone; labels are counted from the list."""
+        categories = self.data['categories']
+        known = {entry['name'] for entry in categories}
+        lacking = [name for name in self.rank if name not in known]
+        if lacking and known & self.rank.keys():
+            free = max(entry['id'] for entry in categories) + 1
+            categories += [dict(id=free + number, name=name) for number, name in enumerate(lacking)]
+            self.said.append(f'{self.where}: categories of the training that it lacks are added: {few(lacking)}')
 
     def _annotations(self) -> None:
         self._boxes_as_text()
@@ -180,12 +195,12 @@ class Repair:
                     f'{self.where}: annotation {entry.get("id")}: iscrowd {entry["iscrowd"]!r}, expected 0 or 1'
                 )
             entry['iscrowd'] = int(entry['iscrowd'])
-            if as_number(entry.get('area')) is None:
+            if not (as_number(area) or 0) > 0:  # mmdet leaves out what has none
                 entry['area'], areas = _area(entry, self.where), areas + 1
             else:
                 entry['area'] = as_number(entry['area'])
         self._say(crowds, 'annotations had no iscrowd, it is 0 now')
-        self._say(areas, 'annotations had no area; taken from their masks or boxes')
+        self._say(areas, 'annotations had no area, or 0; taken from their masks or boxes')
         self._say(texts, 'annotations had area or iscrowd written as text or true and false, they are numbers now')
         ids = [entry.get('id') for entry in annotations]
         if any(type(one) is not int or one == 0 for one in ids) or len(set(ids)) < len(ids):
@@ -278,10 +293,11 @@ class Files:
     def find(self, name: str) -> str | None:
         """The path below the folder of the one file that ends as ``name`` does, in another format if need be."""
         parts = [part for part in name.replace('\\', '/').split('/') if part not in ('', '.', '..')]
-        for start in range(len(parts)):
-            found = self._tails.get(_spelt(parts[start:]), set())
-            if found:
-                return next(iter(found)) if len(found) == 1 else None
+        for spelling in (parts, [unquote(part) for part in parts]):  # Label Studio's names are those of URLs
+            for start in range(len(parts)):
+                found = self._tails.get(_spelt(spelling[start:]), set())
+                if found:
+                    return next(iter(found)) if len(found) == 1 else None
         stem = (
             _spelt([Path(parts[-1]).stem if Path(parts[-1]).suffix.lower() in IMAGES else parts[-1]]) if parts else ''
         )
@@ -325,10 +341,12 @@ def outline(entry: dict) -> list[list[float]] | None:
 def _area(entry: dict, where: str) -> float:
     polygons = outline(entry)
     if polygons:
-        return sum(
+        area = sum(
             abs(sum(xs * yn - xn * ys for (xs, ys), (xn, yn) in zip(points, points[1:] + points[:1], strict=True))) / 2
-            for points in ([*zip(one[::2], one[1::2], strict=True)] for one in polygons)
+            for points in ([*zip(one[::2], one[1::2], strict=False)] for one in polygons)
         )
+        if area > 0:
+            return area
     box = entry['bbox']
     if not isinstance(box, (list, tuple)) or len(box) != 4 or any(as_number(value) is None for value in box):
         raise InputError(f'{where}: annotation {entry.get("id")}: bbox {box!r}, expected four numbers x, y, w, h')
@@ -366,8 +384,9 @@ def _move(entry: dict, move: Callable[[float, float], Point], where: str) -> Non
 def repaired_file(ann_file: Path, data: dict, said: Iterable[str], folder: Path) -> Path:
     """The repaired file in ``folder``, written once; its name holds a digest of what it was made from."""
     info = data['info'] if isinstance(data.get('info'), dict) else {}
-    before = info.get('repaired') if isinstance(info.get('repaired'), list) else []
-    data = {**data, 'info': {**info, 'repaired': [*before, *said]}}
+    before = info.get('repaired')
+    said = [*(before if isinstance(before, list) else ()), *said]
+    data = {**data, 'info': {**info, 'repaired': said}}
     text = json.dumps(data)
     target = folder / f'{ann_file.stem.lstrip("_")}-{hashlib.sha256(text.encode()).hexdigest()[:8]}.json'
     if not target.is_file():

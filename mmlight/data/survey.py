@@ -110,10 +110,9 @@ def survey(
             counts = Counter(dict.fromkeys(names.values(), 0))
             counts.update(names[entry['category_id']] for entry in data['annotations'] if entry['category_id'] in names)
             sizes = Counter((entry['width'], entry['height']) for entry in data['images'])
-            remarks = [
-                re.sub(rf'{re.escape(scratch)}/\S+\.json', lambda _, name=name: names_of_files[name], line)
-                for line in check_coco(split.ann_file, split.img_dir, level='warn')
-            ]
+            written = re.compile(rf'{re.escape(scratch)}/\S+\.json')
+            known_as = names_of_files[name].replace('\\', r'\\')
+            remarks = [written.sub(known_as, line) for line in check_coco(split.ann_file, split.img_dir, level='warn')]
             found[name] = SplitSurvey(len(data['images']), counts, sizes, remarks)
         if sheet is not None:
             _sheet([_drawn_boxes(path, marks) for path, marks in _first_images(splits['train'])], Path(sheet))

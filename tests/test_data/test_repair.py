@@ -35,6 +35,9 @@ ANNOTATIONS = {
     'right': (annotation(), {}, 0),
     'no area': (annotation(area='gone'), {'area': 200}, 1),
     'area null': (annotation(area=None), {'area': 200}, 1),
+    'area 0': (annotation(area=0), {'area': 200}, 1),
+    'area below 0': (annotation(area=-1), {'area': 200}, 1),
+    'area of a line': (annotation(area=0, segmentation=[[0, 0, 9, 0, 5, 0]]), {'area': 200}, 1),
     'area of a polygon': (annotation(area=None, segmentation=TRIANGLE), {'area': 50}, 1),
     'area is a string': (annotation(area='200.0'), {'area': 200}, 1),
     'area is a word': (annotation(area='large'), {'area': 200}, 1),
@@ -191,6 +194,22 @@ def test_backslashes_in_file_names(tmp_path):
     (line,) = Repair(data, 'file', folder.parent).run()
     assert data['images'][0]['file_name'] == 'sub/a.jpg'
     assert r'sub\a.jpg -> sub/a.jpg' in line
+
+
+def test_a_category_that_the_split_has_not_is_added(tmp_path):
+    folder = pictures(tmp_path / 'images')
+    data = read_coco(write(tmp_path / 'a.json', files=('a.jpg',), names=('cat',)))
+    lines = Repair(data, 'file', folder, ('ant', 'cat', 'dog')).run()
+    assert [entry['name'] for entry in data['categories']] == ['ant', 'cat', 'dog']
+    assert 'file: categories of the training that it lacks are added: ant, dog' in lines
+    assert len({entry['id'] for entry in data['categories']}) == 3
+
+
+def test_names_of_urls(tmp_path):
+    folder = pictures(tmp_path / 'images', ('a b.jpg',))
+    data = read_coco(write(tmp_path / 'a.json', images=[image(file_name='/data/upload/1/a%20b.jpg')]))
+    Repair(data, 'file', folder).run()
+    assert data['images'][0]['file_name'] == 'a b.jpg'
 
 
 @pytest.mark.parametrize('listed', ['a', 'a.png', 'sub/A.JPEG', '/home/me/a.webp'])
