@@ -7,6 +7,7 @@ size as shares of the image, or of class and polygon; names and splits in ``data
 """
 
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from xml.etree import ElementTree
@@ -134,7 +135,7 @@ def _voc_kit(kit: Path, xml: Path) -> dict[str, Split]:
         listed = _child(sets, *(f'{name}.txt' for name in names)) if sets else None
         folder = _child(xml, *names)
         if listed is not None:
-            stems = [line.split()[0] for line in listed.read_text(encoding='utf-8').splitlines() if line.strip()]
+            stems = [line.split()[0] for line in listed.read_text(encoding='utf-8-sig').splitlines() if line.strip()]
         elif folder is not None:
             stems = sorted(path.stem for path in folder.rglob('*.xml'))
         else:
@@ -159,8 +160,11 @@ def _voc_objects(file: Path, size: tuple[int, int]) -> Objects:
         content = file.read_bytes()
         if b'<!DOCTYPE' in content or b'<!ENTITY' in content:  # what an entity stands for can be of any size
             raise InputError(f'annotation file {file}: defines a document type, which no annotation needs')
-        tree = ElementTree.fromstring(content)  # nosec B314
-    except (OSError, ElementTree.ParseError, ValueError) as error:
+        declared = re.match(rb'\s*<\?xml[^>]*encoding=["\']([\w.-]+)["\'][^>]*\?>', content)
+        if declared:  # expat knows no encoding of several bytes but UTF-8 and UTF-16
+            text = content[declared.end() :].decode(declared[1].decode('ascii'))
+        tree = ElementTree.fromstring(text if declared else content)  # nosec B314
+    except (OSError, ElementTree.ParseError, ValueError, LookupError) as error:
         raise InputError(f'annotation file {file}: not XML ({error})') from error
     database = tree.findtext('source/database') or ''
     devkit = 'VOC' in database and 'Database' in database
@@ -183,6 +187,7 @@ def _voc_objects(file: Path, size: tuple[int, int]) -> Objects:
                 f'{", ".join(CORNERS)}'
             )
         x1, y1, x2, y2 = (c * scale[i % 2] for i, c in enumerate(corners))
+        (x1, x2), (y1, y2) = sorted((x1, x2)), sorted((y1, y2))  # of any two corners
         x1, y1 = x1 - first, y1 - first
         ignored = (node.findtext('difficult') or '0').strip() not in ('0', '')
         found.append((name, [x1, y1, x2 - x1, y2 - y1], None, ignored))
@@ -201,7 +206,7 @@ def _listed(root: Path) -> list[str]:
     file = _child(root, 'obj.names', 'classes.txt', 'predefined_classes.txt', 'labels.txt')
     if file is None or not file.is_file():
         return []
-    names = [line.strip() for line in file.read_text(encoding='utf-8').splitlines()]
+    names = [line.strip() for line in file.read_text(encoding='utf-8-sig').splitlines()]
     return [name for name in names if name]
 
 
@@ -234,7 +239,7 @@ def _yolo(root: Path) -> tuple[dict[str, Split], list[str]] | None:
 
 def _settings(file: Path) -> dict | None:
     try:
-        found = yaml.safe_load(file.read_text(encoding='utf-8'))
+        found = yaml.safe_load(file.read_text(encoding='utf-8-sig'))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise InputError(f'{file}: not YAML ({" ".join(str(error).split())[:120]})') from error
     return found if isinstance(found, dict) and 'names' in found else None
@@ -280,7 +285,7 @@ def _place(root: Path, file: Path, base: object, place: str) -> list[Path]:
 def _lines(root: Path, file: Path) -> list[Path]:
     """The images that a text file lists."""
     found = []
-    for number, line in enumerate(file.read_text(encoding='utf-8').splitlines(), 1):
+    for number, line in enumerate(file.read_text(encoding='utf-8-sig').splitlines(), 1):
         if name := line.strip().replace('\\', '/'):
             parts = Path(name).parts
             tried = [
@@ -313,7 +318,7 @@ def _yolo_objects(file: Path, size: tuple[int, int], names: Sequence[str]) -> It
     if not file.is_file():  # an image of background
         return
     try:
-        lines = file.read_text(encoding='utf-8').splitlines()
+        lines = file.read_text(encoding='utf-8-sig').splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f'label file {file}: cannot be read ({error})') from error
     for number, line in enumerate(lines, 1):
