@@ -190,6 +190,8 @@ def _check_evaluator(evaluator: object, dataset: BaseDataset, where: str) -> lis
     warnings = []
     for one in evaluator if isinstance(evaluator, (list, tuple)) else [evaluator]:
         path = one.get('ann_file') if isinstance(one, dict) else None
+        if not isinstance(path, str | None):
+            raise InputError(f'config key {where}.ann_file is {path!r}, expected the name of a file')
         if not path or '://' in path:
             continue
         if not os.path.isfile(path):
