@@ -6,7 +6,7 @@ import re
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
@@ -23,7 +23,8 @@ from mmlight.errors import InputError
 from mmlight.images import read
 
 TILE, COLUMNS, ROWS = 240, 4, 3
-"""Side of a picture on the contact sheet in pixels, pictures side by side, and rows."""
+LINE, GROUND = 18, (32, 32, 32)
+"""Side of a picture on the contact sheet in pixels, pictures side by side, and rows; height of a line of names."""
 
 
 @dataclass
@@ -190,10 +191,18 @@ def _drawn_boxes(path: Path, marks: list[tuple[list[float], int, str]]) -> Image
     image = image.resize([max(1, round(side * scale)) for side in image.size])
     draw = ImageDraw.Draw(image)
     for (x, y, w, h), number, name in marks:
-        corner = (x * scale, y * scale)
-        draw.rectangle((*corner, (x + w) * scale, (y + h) * scale), outline=colour(number), width=2)
-        draw.text((corner[0] + 2, corner[1] + 1), name, fill=colour(number))
+        draw.rectangle((x * scale, y * scale, (x + w) * scale, (y + h) * scale), outline=colour(number), width=2)
+        _write(draw, (x * scale, y * scale), name, number)
     return image
+
+
+def _write(draw: ImageDraw.ImageDraw, corner: tuple[float, float], name: str, number: int) -> float:
+    """A class name on its colour; where it ends."""
+    place = (corner[0] + 2, corner[1])
+    left, top, right, bottom = draw.textbbox(place, name)
+    draw.rectangle((left - 2, top - 1, right + 1, bottom + 1), fill=colour(number))
+    draw.text(place, name, fill=(0, 0, 0) if sum(colour(number)) > 300 else (255, 255, 255))
+    return right
 
 
 def mosaic(files: Iterable[Path], path: Path) -> None:
@@ -202,10 +211,18 @@ def mosaic(files: Iterable[Path], path: Path) -> None:
     _sheet([picture and ImageOps.contain(picture, (TILE, TILE)) for picture in pictures], path)
 
 
-def _sheet(pictures: list[Image.Image | None], path: Path) -> None:
+def _sheet(pictures: list[Image.Image | None], path: Path, names: Sequence[str] = ()) -> None:
+    """Pictures side by side, and below them the names of colours."""
     tiles = [picture for picture in pictures if picture is not None][: COLUMNS * ROWS]
     rows = max(1, -(-len(tiles) // COLUMNS))
-    sheet = Image.new('RGB', (COLUMNS * TILE, rows * TILE), (32, 32, 32))
+    legend = Image.new('RGB', (COLUMNS * TILE, LINE * (len(names) + 1)), GROUND)
+    draw, across, down = ImageDraw.Draw(legend), 4.0, 4
+    for number, name in enumerate(names):
+        if across + draw.textlength(name) > legend.width - 8:
+            across, down = 4.0, down + LINE
+        across = _write(draw, (across, down), name, number) + 8
+    sheet = Image.new('RGB', (legend.width, rows * TILE + (down + LINE if names else 0)), GROUND)
+    sheet.paste(legend, (0, rows * TILE))
     for number, tile in enumerate(tiles):
         sheet.paste(tile, (number % COLUMNS * TILE, number // COLUMNS * TILE))
     try:
@@ -284,7 +301,7 @@ def _survey_masks(found: MaskFolder, sheet: str | os.PathLike | None, fix: Path 
                 _copy_mask(image, mask, fix, split)
         splits[split] = SplitSurvey(len(pairs), counts, sizes, found.remarks if split == 'train' else [])
     if sheet is not None:
-        _sheet(tiles, Path(sheet))
+        _sheet(tiles, Path(sheet), found.names)
     if fix is not None:
         (fix / 'classes.txt').write_text(''.join(f'{name}\n' for name in found.names), encoding='utf-8')
     return Survey(found.root, 'segmentation', splits)
