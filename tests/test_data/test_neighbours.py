@@ -78,7 +78,16 @@ def test_check_and_train(name, tmp_path, capsys):
     if kind == 'seg':
         options = ['train_dataloader.batch_size=2', 'train_cfg.max_iters=2', 'train_cfg.val_interval=2']
     epochs = [] if kind == 'seg' else ['--epochs', '1']
-    run = ['--data', str(tmp_path / 'data'), '--work-dir', str(tmp_path / 'run'), '--device', 'cpu', *epochs]
+    run = [
+        '--data',
+        str(tmp_path / 'data'),
+        '--work-dir',
+        str(tmp_path / 'run'),
+        '--device',
+        'cpu',
+        '--no-report',
+        *epochs,
+    ]
     codes = []
     for command in (
         ['check', str(tmp_path / 'data'), '--out', str(tmp_path / 'sheet.png')],
