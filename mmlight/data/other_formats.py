@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 
 import yaml
 
-from mmlight.data.repair import IMAGES, shown_size
+from mmlight.data.repair import IMAGES, TURNS, image_size, shown_size
 from mmlight.errors import InputError
 
 SPLITS = {
@@ -122,7 +122,7 @@ def _with_xml(folder: Path) -> Split:
         beside = path.with_suffix('.xml')
         if beside.is_file() or path.stem in files:
             own[path] = beside if beside.is_file() else files[path.stem]
-    return list(own), lambda image, size: _voc_objects(own[image], size)
+    return list(own), lambda image, size: _voc_objects(own[image], image, size)
 
 
 def _voc_kit(kit: Path, xml: Path) -> dict[str, Split]:
@@ -149,13 +149,13 @@ def _voc_kit(kit: Path, xml: Path) -> dict[str, Split]:
         paths = [known.get(stem) or known[Path(stem).stem] for stem in stems]
 
         def objects(image: Path, size: tuple[int, int], files: dict[str, Path] = files) -> Objects:
-            return _voc_objects(files[image.stem], size)
+            return _voc_objects(files[image.stem], image, size)
 
         splits[split] = (paths, objects)
     return splits
 
 
-def _voc_objects(file: Path, size: tuple[int, int]) -> Objects:
+def _voc_objects(file: Path, image: Path, size: tuple[int, int]) -> Objects:
     try:
         content = file.read_bytes()
         if b'<!DOCTYPE' in content or b'<!ENTITY' in content:  # what an entity stands for can be of any size
@@ -170,11 +170,13 @@ def _voc_objects(file: Path, size: tuple[int, int]) -> Objects:
     devkit = 'VOC' in database and 'Database' in database
     supervision = database == 'roboflow.ai' and tree.findtext('folder') == 'VOC'
     first = 1 if devkit or supervision else 0  # these count pixels from 1
+    listed = [_float(tree.findtext(f'size/{key}')) or 0 for key in ('width', 'height')]
+    stored, turn = image_size(image) or (size, 1)
+    turned = turn >= 5 and stored != size and listed == [*stored]  # the boxes are those of the image before EXIF
     scale = [1.0, 1.0]
-    for axis, key in enumerate(('width', 'height')):
-        listed = _float(tree.findtext(f'size/{key}'))
-        if listed and listed > 0 and listed != size[axis] and listed != size[1 - axis]:
-            scale[axis] = size[axis] / listed
+    for axis, side in enumerate(listed):
+        if side > 0 and side != size[axis] and side != size[1 - axis]:
+            scale[axis] = size[axis] / side
     found: Objects = []
     for number, node in enumerate(tree.findall('object')):
         name = (node.findtext('name') or '').strip()
@@ -189,6 +191,9 @@ def _voc_objects(file: Path, size: tuple[int, int]) -> Objects:
         x1, y1, x2, y2 = (c * scale[i % 2] for i, c in enumerate(corners))
         (x1, x2), (y1, y2) = sorted((x1, x2)), sorted((y1, y2))  # of any two corners
         x1, y1 = x1 - first, y1 - first
+        if turned:
+            (x1, y1), (x2, y2) = TURNS[turn](x1, y1, *stored), TURNS[turn](x2, y2, *stored)
+            (x1, x2), (y1, y2) = sorted((x1, x2)), sorted((y1, y2))
         ignored = (node.findtext('difficult') or '0').strip() not in ('0', '')
         found.append((name, [x1, y1, x2 - x1, y2 - y1], None, ignored))
     return found

@@ -223,15 +223,21 @@ class Repair:
         by_image: dict = {}
         for entry in self.data['annotations']:
             by_image.setdefault(entry['image_id'], []).append(entry)
-        turned, resized = [], []
+        headers = {image['id']: image_size(self.images / image['file_name']) for image in self.data['images']}
+        told = set()  # whether sizes are those before EXIF turned the images, where that can be told
         for image in self.data['images']:
-            name, listed = image['file_name'], (image['width'], image['height'])
-            found = image_size(self.images / name)
-            if found is None:  # missing and damaged files are told of by the check
+            stored, turn = headers[image['id']] or ((0, 0), 1)
+            if turn >= 5 and stored[0] != stored[1]:
+                told.add((image['width'], image['height']) == stored)
+        turned, resized, unsure = [], [], []
+        for image in self.data['images']:
+            name, listed, header = image['file_name'], (image['width'], image['height']), headers[image['id']]
+            if header is None:  # missing and damaged files are told of by the check
                 continue
-            stored, turn = found
+            stored, turn = header
             shown = stored[::-1] if turn >= 5 else stored
-            if listed == shown:
+            if listed == shown and (turn == 1 or stored != shown or told != {True}):
+                unsure += [name] if turn > 1 and stored == shown and told != {False} else []
                 continue
             if listed == stored:
                 move = _turn(turn, *stored)
@@ -249,6 +255,7 @@ class Repair:
             for entry in by_image.get(image['id'], ()):
                 _move(entry, move, self.where)
         self._say(len(turned), f'images are turned by their EXIF orientation, their boxes too: {few(turned)}')
+        self._say(len(unsure), f'images are turned by EXIF, their boxes taken to be those of the turned: {few(unsure)}')
         self._say(len(resized), f'images have another size than the file says, their boxes are scaled: {few(resized)}')
 
 

@@ -140,6 +140,34 @@ def test_boxes_turn_with_the_image(tmp_path, turn):
     ]
 
 
+def upside_down(folder, names, turn=3, size=(64, 48)):
+    exif = Image.Exif()
+    exif[ORIENTATION] = turn
+    folder.mkdir(exist_ok=True)
+    for name in names:
+        Image.fromarray(np.zeros((size[1], size[0], 3), np.uint8)).save(folder / name, exif=exif)
+
+
+@pytest.mark.parametrize(
+    ('beside', 'moved', 'said'),
+    [
+        (None, False, ['1 images are turned by EXIF, their boxes taken to be those of the turned: a.jpg']),
+        ((64, 48), True, ['2 images are turned by their EXIF orientation, their boxes too: b.jpg, a.jpg']),
+        ((48, 64), False, []),
+    ],
+)
+def test_an_upside_down_image_goes_with_the_others(tmp_path, beside, moved, said):
+    """Its size does not tell whether boxes are those before or behind EXIF; those of images on their side do."""
+    upside_down(tmp_path / 'images', ['a.jpg'])
+    images = [image()]
+    if beside:
+        upside_down(tmp_path / 'images', ['b.jpg'], turn=6)
+        images = [image(id=1, file_name='b.jpg', width=beside[0], height=beside[1]), *images]
+    data = read_coco(write(tmp_path / 'a.json', images=images, annotations=[annotation()]))
+    assert Repair(data, 'file', tmp_path / 'images').run() == [f'file: {line}' for line in said]
+    assert data['annotations'][0]['bbox'] == ([42, 35, 20, 10] if moved else [2, 3, 20, 10])
+
+
 def test_boxes_shrink_with_the_image(tmp_path):
     folder = pictures(tmp_path / 'images')
     data = read_coco(write(tmp_path / 'a.json', images=[image(width=128, height=96)], annotations=[annotation()]))
