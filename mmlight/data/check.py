@@ -14,7 +14,7 @@ from mmengine.logging import print_log
 from mmengine.registry import DATASETS
 from PIL import Image
 
-from mmlight.data.check_coco import absent_files, check_coco, check_unique, few
+from mmlight.data.check_coco import absent_files, check_coco, check_unique, dark_images, few
 from mmlight.data.coco_folder import LOADERS, iter_class_counts, iter_datasets, read_coco
 from mmlight.data.repair import image_size, shown_size
 from mmlight.errors import InputError
@@ -229,14 +229,15 @@ def _check_segmentation(dataset: BaseDataset, classes: list[str], where: str) ->
     for index in sampled:
         image, label = labelled[index]
         found |= _check_labels(image, label, dataset, classes)
+    dark = dark_images([Path(image) for image, _ in pairs])
     if dataset.label_map or dataset.reduce_zero_label or not found:
-        return []
+        return dark
     if found <= {0, dataset.ignore_index} and dataset.ignore_index in found and len(classes) <= 2:
         raise InputError(
             f'{where}: the label files hold {few(sorted(found))} alone: {dataset.ignore_index} is ignored, so the '
             f'class {classes[-1]} would never be trained; write its pixels as {len(classes) - 1}'
         )
-    return []
+    return dark
 
 
 def _check_sizes(image_file: str, label_file: str) -> None:

@@ -7,12 +7,14 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from mmlight.data.coco_folder import read_coco
 from mmlight.data.mend import MEND
 from mmlight.errors import InputError
 
 LEVELS = ('error', 'warn')
+OPENED, DARK = 5, 65536 // 8  # images that are looked into, and what the brightest of their pixels should reach
 
 
 def check_coco(
@@ -68,7 +70,23 @@ def check_coco(
         if (missing_images or level) == 'error' or len(absent) == len(data['images']):
             raise InputError(text)
         warnings.append(text)
-    return warnings
+    return warnings + dark_images([img_dir / entry['file_name'] for entry in data['images']])
+
+
+def dark_images(paths: Sequence[Path]) -> list[str]:
+    """Says of images of 16 bits that use the low ones alone; every loader here keeps the high 8 bits."""
+    for path in paths[:: max(1, len(paths) // OPENED)][:OPENED]:
+        try:
+            with Image.open(path) as image:
+                most = int(np.asarray(image).max()) if image.mode.startswith('I') else DARK
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+            continue  # the loader's
+        if most < DARK:
+            return [
+                f'image {path}: 16 bits a pixel with values up to {most}; the upper 8 bits are what is trained on: '
+                'nearly black, scale them to 65535'
+            ]
+    return []
 
 
 FIX = '`mmlight train --data FOLDER` repairs that in a copy'

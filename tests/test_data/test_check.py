@@ -3,6 +3,7 @@ import shutil
 import time
 
 import cv2
+import mmcv
 import numpy as np
 import pytest
 from mmengine.config import Config
@@ -114,6 +115,16 @@ def test_images_that_the_filter_leaves_out_are_counted(sample):
     count = len({entry['id'] for entry in data['images']} - {entry['image_id'] for entry in data['annotations']})
     assert count > 0
     assert [f': {count} of 40 images have no annotations' in line for line in bare] == [True]
+
+
+@pytest.mark.parametrize(('suffix', 'most', 'said'), [('png', 4095, 1), ('tif', 4095, 1), ('png', 65535, 0)])
+def test_images_of_12_bits_in_16_are_named(tmp_path, suffix, most, said):
+    name = f'a.{suffix}'
+    cv2.imwrite(str(tmp_path / name), np.linspace(0, most, 48 * 64).reshape(48, 64).astype(np.uint16))
+    trained_on = mmcv.imread(tmp_path / name)
+    assert (trained_on.max() < 16) == bool(said)
+    warnings = check_coco(write(tmp_path / 'a.json', files=(name,)), tmp_path)
+    assert [f'{name}: 16 bits a pixel with values up to {most}' in line for line in warnings] == [True] * said
 
 
 def test_categories_against_classes(tmp_path, images):
