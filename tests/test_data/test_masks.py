@@ -46,6 +46,10 @@ def grey_as_rgb(path: Path, number: int) -> None:
     Image.fromarray(np.repeat(indices(number)[..., None], 3, 2)).save(path)
 
 
+def greys(path: Path, number: int) -> None:
+    Image.fromarray(np.array([0, 128, 255], np.uint8)[indices(number)]).save(path)
+
+
 def one_bit(path: Path, number: int) -> None:
     Image.fromarray(indices(number, 2) * np.uint8(255)).convert('1').save(path)
 
@@ -96,6 +100,8 @@ FOLDERS = {
         r, *BESIDE, rgb, class_dict_csv='name,r,g,b\nvoid,0,0,0\nroad,128,64,128\nhouse,70,70,70\n'
     ),
     'index, classes.txt': lambda r: folder(r, *BESIDE, classes_txt='void\nroad\nhouse\n'),
+    'greys, classes.txt': lambda r: folder(r, *BESIDE, greys, classes_txt='void\nroad\nhouse\n'),
+    'whole names': lambda r: folder(r, BESIDE[0], 'masks/{split}/{name}.jpg.png'),
     'splits outside': lambda r: folder(r, '{split}/Images/{name}.jpg', '{split}/Masks/{name}_mask.png'),
     'camvid': lambda r: folder(r, '{split}/{name}.png', '{split}annot/{name}.png'),
     'cityscapes': lambda r: folder(r, *CITY),
@@ -182,6 +188,7 @@ WRONG = {
     ),
     'one value': (lambda r: folder(r, *BESIDE, lambda path, _: Image.fromarray(np.zeros(SIZE, np.uint8)).save(path)),
                   'nothing to tell apart'),
+    'greys without names': (lambda r: folder(r, *BESIDE, greys), 'masks hold 0, 128, 255 alone: class indices, or gre'),
     'no val': (later(FOLDERS['camvid'], lambda r: [p.unlink() for p in (r / 'valannot').iterdir()]), 'none of val'),
 }  # fmt: skip
 
