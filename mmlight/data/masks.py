@@ -316,19 +316,30 @@ def _indexed(array: np.ndarray, mapping: dict[Colour, int]) -> np.ndarray:
     return found
 
 
+def _labels(mask: Path, mapping: dict[Colour, int] | None) -> np.ndarray:
+    array = read_mask(mask)
+    return array.astype(np.uint8) if mapping is None else _indexed(array, mapping)
+
+
+def _is_plain(mask: Path) -> bool:
+    """Whether mmseg reads one channel of bytes; grey saved as RGB, or in 16 bits, is none."""
+    with Image.open(mask) as image:
+        return image.mode in ('L', 'P')
+
+
 def write_pairs(found: MaskFolder, folder: Path) -> dict[str, Path]:
     """The JSON files of ``mmlight.MaskPairs``, split name -> file, in ``folder``, beside rewritten masks."""
     files = {}
     for split, pairs in found.splits.items():
         written = []
         for image, mask in pairs:
-            if found.values is not None:
+            if found.values is not None or not _is_plain(mask):
                 made_of = f'{mask.absolute()} {mask.stat().st_mtime_ns} {found.values}'
                 digest = hashlib.sha256(made_of.encode()).hexdigest()
                 target = folder / 'masks' / split / f'{mask.stem}-{digest[:8]}.png'
                 if not target.is_file():
                     content = io.BytesIO()
-                    Image.fromarray(_indexed(read_mask(mask), found.values)).save(content, 'PNG')
+                    Image.fromarray(_labels(mask, found.values)).save(content, 'PNG')
                     put(content.getbuffer(), target)
                 mask = target
             written.append([str(image.absolute()), str(mask.absolute())])
@@ -381,5 +392,4 @@ def use_mask_folder(cfg: Config, folder: str | Path, written_to: str | Path | No
 def iter_pictures(found: MaskFolder, split: str) -> Iterator[tuple[Path, np.ndarray]]:
     """(image, class indices of its mask) of one split."""
     for image, mask in found.splits[split]:
-        array = read_mask(mask)
-        yield image, array if found.values is None else _indexed(array, found.values)
+        yield image, _labels(mask, found.values)

@@ -50,6 +50,10 @@ def greys(path: Path, number: int) -> None:
     Image.fromarray(np.array([0, 128, 255], np.uint8)[indices(number)]).save(path)
 
 
+def deep(path: Path, number: int) -> None:
+    Image.fromarray(indices(number).astype(np.uint16)).save(path)
+
+
 def one_bit(path: Path, number: int) -> None:
     Image.fromarray(indices(number, 2) * np.uint8(255)).convert('1').save(path)
 
@@ -87,6 +91,7 @@ FOLDERS = {
     'index': lambda r: folder(r, *BESIDE),
     'palette': lambda r: folder(r, *BESIDE, palette),
     'grey as RGB': lambda r: folder(r, *BESIDE, grey_as_rgb),
+    '16 bits': lambda r: folder(r, *BESIDE, deep),
     'binary': lambda r: folder(r, *BESIDE, binary),
     'one bit': lambda r: folder(r, *BESIDE, one_bit),
     'RGB, found': lambda r: folder(r, *BESIDE, rgb),
@@ -141,7 +146,7 @@ def test_classes_and_indices(kind, tmp_path):
 
 
 @pytest.mark.parametrize('config', ['bisenet_xception39_custom-masks', 'dfanet_a_custom-masks'])
-@pytest.mark.parametrize('kind', ['RGB, found', 'binary', 'palette'])
+@pytest.mark.parametrize('kind', ['RGB, found', 'binary', 'palette', 'grey as RGB', '16 bits'])
 def test_a_config_gets_them(config, kind, tmp_path):
     FOLDERS[kind](tmp_path / 'data')
     cfg = use_mask_folder(load_config(config), tmp_path / 'data', tmp_path / 'run')
