@@ -14,7 +14,7 @@ from mmengine.logging import print_log
 from mmengine.registry import DATASETS
 from PIL import Image
 
-from mmlight.data.check_coco import absent_files, check_coco, check_unique, few
+from mmlight.data.check_coco import absent_files, check_coco, check_unique, dark_images, few
 from mmlight.data.coco_folder import LOADERS, iter_class_counts, iter_datasets, read_coco
 from mmlight.data.repair import image_size, shown_size
 from mmlight.errors import InputError
@@ -129,17 +129,21 @@ def _check_left(dataset: BaseDataset, pipeline: list, where: str) -> list[str]:
             'train on'
         )
     with_masks = any(isinstance(step, dict) and step.get('with_mask') for step in pipeline)
-    bare = [entry['id'] for entry in data['annotations'] if not entry.get('segmentation') and not entry.get('iscrowd')]
-    if with_masks and bare:
+    boxes = [entry['id'] for entry in data['annotations'] if not entry.get('segmentation') and not entry.get('iscrowd')]
+    if with_masks and boxes:
         raise InputError(
-            f'{name}: {len(bare)} of {len(data["annotations"])} annotations have no segmentation, which the config '
-            f'trains masks from: ids {few(bare)}'
+            f'{name}: {len(boxes)} of {len(data["annotations"])} annotations have no segmentation, which the config '
+            f'trains masks from: ids {few(boxes)}'
         )
+    warnings = []
     if small:
-        return [
+        warnings += [
             f'{name}: {len(small)} of {len(images)} images are smaller than {least} pixels (left out by filter_cfg)'
         ]
-    return []
+    bare = len(images.keys() - {entry['image_id'] for entry in data['annotations']})
+    if bare and (dataset.filter_cfg or {}).get('filter_empty_gt'):
+        warnings += [f'{name}: {bare} of {len(images)} images have no annotations (left out by filter_empty_gt)']
+    return warnings
 
 
 def _check_dataset(dataset: BaseDataset, classes: list[str], where: str, level: str, settings: ConfigDict) -> list[str]:
@@ -186,6 +190,8 @@ def _check_evaluator(evaluator: object, dataset: BaseDataset, where: str) -> lis
     warnings = []
     for one in evaluator if isinstance(evaluator, (list, tuple)) else [evaluator]:
         path = one.get('ann_file') if isinstance(one, dict) else None
+        if not isinstance(path, str | None):
+            raise InputError(f'config key {where}.ann_file is {path!r}, expected the name of a file')
         if not path or '://' in path:
             continue
         if not os.path.isfile(path):
@@ -223,14 +229,15 @@ def _check_segmentation(dataset: BaseDataset, classes: list[str], where: str) ->
     for index in sampled:
         image, label = labelled[index]
         found |= _check_labels(image, label, dataset, classes)
+    dark = dark_images([Path(image) for image, _ in pairs])
     if dataset.label_map or dataset.reduce_zero_label or not found:
-        return []
+        return dark
     if found <= {0, dataset.ignore_index} and dataset.ignore_index in found and len(classes) <= 2:
         raise InputError(
             f'{where}: the label files hold {few(sorted(found))} alone: {dataset.ignore_index} is ignored, so the '
             f'class {classes[-1]} would never be trained; write its pixels as {len(classes) - 1}'
         )
-    return []
+    return dark
 
 
 def _check_sizes(image_file: str, label_file: str) -> None:

@@ -7,11 +7,14 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from mmlight.data.coco_folder import read_coco
+from mmlight.data.mend import MEND
 from mmlight.errors import InputError
 
 LEVELS = ('error', 'warn')
+OPENED, DARK = 5, 65536 // 8  # images that are looked into, and what the brightest of their pixels should reach
 
 
 def check_coco(
@@ -55,10 +58,11 @@ def check_coco(
     for key in ('images', 'annotations', 'categories'):
         check_unique((entry.get('id') for entry in data[key]), f'{where}: {key} ids')
     info = data.get('info')
-    warnings = list(info.get('repaired') or []) if isinstance(info, dict) else []
+    said = info.get('repaired') if isinstance(info, dict) else None
+    warnings = list(said) if isinstance(said, list) else []
     warnings += _check_categories(data, classes, where, level)
     if data['annotations'] or annotated:
-        warnings += _check_boxes(data, where, level)
+        warnings += _check_boxes(data, where, level, annotated)
     _check_fields(data, where, annotated)
     absent = absent_files([entry['file_name'] for entry in data['images']], img_dir)
     if absent:
@@ -66,7 +70,23 @@ def check_coco(
         if (missing_images or level) == 'error' or len(absent) == len(data['images']):
             raise InputError(text)
         warnings.append(text)
-    return warnings
+    return warnings + dark_images([img_dir / entry['file_name'] for entry in data['images']])
+
+
+def dark_images(paths: Sequence[Path]) -> list[str]:
+    """Says of images of 16 bits that use the low ones alone; every loader here keeps the high 8 bits."""
+    for path in paths[:: max(1, len(paths) // OPENED)][:OPENED]:
+        try:
+            with Image.open(path) as image:
+                most = int(np.asarray(image).max()) if image.mode.startswith('I') else DARK
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+            continue  # the loader's
+        if most < DARK:
+            return [
+                f'image {path}: 16 bits a pixel with values up to {most}; the upper 8 bits are what is trained on: '
+                'nearly black, scale them to 65535'
+            ]
+    return []
 
 
 FIX = '`mmlight train --data FOLDER` repairs that in a copy'
@@ -141,7 +161,7 @@ def _check_categories(data: dict, classes: Sequence[str] | None, where: str, lev
     return []
 
 
-def _check_boxes(data: dict, where: str, level: str) -> list[str]:
+def _check_boxes(data: dict, where: str, level: str, annotated: bool) -> list[str]:
     annotations = data['annotations']
     if not annotations:
         return [f'{where}: no annotations']
@@ -160,7 +180,7 @@ def _check_boxes(data: dict, where: str, level: str) -> list[str]:
     if (np.abs([x, y, w, h]) <= 1).all() and (width[~orphan] > 2).any():
         raise InputError(
             f'{where}: all {len(ids)} boxes lie between 0 and 1: fractions of the image, as YOLO writes them; expected '
-            'x, y, w, h in pixels'
+            f'x, y, w, h in pixels; {MEND}'
         )
     flat = ~((w > 0) & (h > 0) & np.isfinite(x + y + w + h))
     outside = ~flat & ~orphan & ((x >= width) | (y >= height) | (x + w <= 0) | (y + h <= 0))
@@ -168,13 +188,15 @@ def _check_boxes(data: dict, where: str, level: str) -> list[str]:
     beyond = ~flat & ~orphan & ~outside & ((x < -1) | (y < -1) | (x + w > width + 1) | (y + h > height + 1))
     crowd = np.array([bool(entry.get('iscrowd')) for entry in annotations])
     small = ~flat & ~orphan & ((w < 1) | (h < 1))  # mmdet leaves them out
-    unusable = orphan | flat | outside | small | crowd
+    empty = ~flat & np.array([type(entry.get('area')) in (int, float) and entry['area'] <= 0 for entry in annotations])
+    ignored = np.array([bool(entry.get('ignore')) for entry in annotations])
+    unusable = orphan | flat | outside | small | crowd | empty | ignored
     if unusable.all():
         raise InputError(
             f'{where}: none of its {len(ids)} boxes is usable: {flat.sum()} of no width or height, {outside.sum()} '
             f'outside their image, {orphan.sum()} of images that it does not list, {small.sum()} below a pixel, '
-            f'{crowd.sum()} crowds; '
-            'expected x, y, w, h in pixels'
+            f'{crowd.sum()} crowds, {empty.sum()} of area 0, {ignored.sum()} marked ignore; '
+            f'expected x, y, w, h in pixels{f"; {MEND}" if crowd.all() else ""}'
         )
     if level == 'error' and (outside | beyond).any():
         hit = outside | beyond
@@ -188,6 +210,9 @@ def _check_boxes(data: dict, where: str, level: str) -> list[str]:
         'boxes that reach beyond their image': beyond,
         'boxes narrower or lower than a pixel (left out)': small,
         'annotations of images that it does not list (left out)': orphan,
+        'annotations with the area 0 (left out)': empty,
+        'annotations marked ignore (left out)': ignored & ~crowd,
+        'crowds, which are neither objects nor background in training': crowd & annotated,
     }
     return [f'{where}: {hit.sum()} {text}: ids {few(ids[hit].tolist())}' for text, hit in texts.items() if hit.any()]
 

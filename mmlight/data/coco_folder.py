@@ -3,6 +3,7 @@
 import copy
 import json
 import os
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,12 +11,14 @@ from types import NoneType
 
 from mmengine.config import Config, ConfigDict
 
+from mmlight.data.mend import Mend
 from mmlight.data.other_formats import as_coco, read_other
-from mmlight.data.repair import Files, Repair, few, kept_categories, repaired_file
+from mmlight.data.repair import CAN_MEND, Files, Repair, few, kept_categories, repaired_file
 from mmlight.errors import InputError
 
-SPLITS = {'train': ('train',), 'val': ('val', 'valid', 'validation'), 'test': ('test',)}
+SPLITS = {'train': ('train', 'training'), 'val': ('val', 'valid', 'validation'), 'test': ('test', 'testing')}
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+LOOKED_FOR = 20  # images whose folder is looked for: the first may be missing
 HOLD_OUT = 5  # every fifth image is for validation where there is no such split
 
 
@@ -57,10 +60,11 @@ def find_coco_folder(folder: str | Path) -> dict[str, CocoSplit]:
     return found
 
 
-def find_splits(folder: str | Path, target: Path) -> dict[str, CocoSplit]:
+def find_splits(folder: str | Path, target: Path, mend: bool = False) -> dict[str, CocoSplit]:
     """The splits of a COCO, Pascal VOC or YOLO data set; the latter two as COCO files that are written to ``target``.
 
     Where none is for validation, every fifth image of the training split, or of all, is; that is written there too.
+    With ``mend``, such a COCO file is what :class:`mmlight.data.mend.Mend` makes of it.
 
     Raises:
         InputError: as :func:`find_coco_folder` and :func:`mmlight.data.other_formats.as_coco`.
@@ -70,7 +74,8 @@ def find_splits(folder: str | Path, target: Path) -> dict[str, CocoSplit]:
     whole = None if named['val'] else named['train'] or _whole(root)
     if whole is not None:
         img_dir = _img_dir(root, whole, SPLITS['train'] if named['train'] else ())
-        found = _held_out(read_coco(whole), root, img_dir, target, f'of {whole.name}')
+        data, mended = _read(whole, img_dir, mend)
+        found = _held_out(data, root, img_dir, target, f'of {whole.name}', mended)
         test = named['test'] and CocoSplit(named['test'], _img_dir(root, named['test'], SPLITS['test']))
         return found | ({'test': test} if test else {})
     other = None if not root.is_dir() or any(named.values()) else read_other(root)
@@ -90,10 +95,13 @@ def find_splits(folder: str | Path, target: Path) -> dict[str, CocoSplit]:
     return found
 
 
-def _held_out(data: dict, root: Path, img_dir: Path, target: Path, what: str) -> dict[str, CocoSplit]:
+def _held_out(
+    data: dict, root: Path, img_dir: Path, target: Path, what: str, mended: Sequence[str] = ()
+) -> dict[str, CocoSplit]:
     """A COCO dict as two splits."""
     said = [
-        f'data folder {root}: has no validation split; every fifth of {len(data["images"])} images {what} is for that'
+        *mended,
+        f'data folder {root}: has no validation split; every fifth of {len(data["images"])} images {what} is for that',
     ]
     if len(data['images']) < 2:
         raise InputError(f'data folder {root}: {len(data["images"])} images {what}, and none of val')
@@ -148,6 +156,7 @@ def _ann_file(root: Path, names: tuple[str, ...]) -> Path | None:
             [file for file in _json_files(folder) if file.name.lower() == '_annotations.coco.json'],
             [file for file in files if file.name.lower().startswith(name) and _is_coco(file)],
             [file for file in _json_files(folder) if _is_coco(file)],
+            [file for file in files if name in re.findall('[a-z]+', file.stem.lower()) and _is_coco(file)],
         ):
             if chosen:
                 return _one(root, chosen, f' {name}')
@@ -160,26 +169,32 @@ def _entries(folder: Path | None) -> dict[str, Path]:
 
 
 def _img_dir(root: Path, ann_file: Path, names: tuple[str, ...]) -> Path:
-    """The folder that holds the first listed image."""
-    images = read_coco(ann_file)['images']
-    if not images:
+    """The folder that holds the first listed image that is there."""
+    images = _parsed(ann_file).get('images')
+    if images == []:
         raise InputError(f'{ann_file}: lists no images')
-    first = images[0]['file_name']
-    if not isinstance(first, str):
-        raise InputError(f'annotation file {ann_file}: images[0].file_name is {first!r}, expected a string')
+    given = [entry.get('file_name') for entry in images if isinstance(entry, dict)] if isinstance(images, list) else []
+    listed = [name for name in given if isinstance(name, str) and name][:LOOKED_FOR]
+    if not listed:
+        read_coco(ann_file)  # says what is wrong
+        raise InputError(
+            f'annotation file {ann_file}: images[0].file_name is {given[0]!r}, expected a string{CAN_MEND}'
+        )
     suffix = ann_file.stem[len('instances_') :] if ann_file.stem.lower().startswith('instances_') else ann_file.stem
     tried = [] if ann_file.name.startswith('instances_') else [ann_file.parent]
     for name in dict.fromkeys((suffix.lower(), *names)):
         for parts in ((name,), ('images', name), (name, 'images'), (name, 'data'), ('leftimg8bit', name)):
             tried.append(_below(root, parts))
     tried += [_below(root, ('images',)), _below(root, ('data',)), _below(root, ('jpegimages',)), root]
-    for folder in tried:
-        if (folder / first).is_file() or (folder / first.replace('\\', '/')).is_file():
-            return folder
-    if Files(root).find(first) is not None:
+    for name in listed:
+        for folder in tried:
+            if (folder / name).is_file() or (folder / name.replace('\\', '/')).is_file():
+                return folder
+    files = Files(root)
+    if any(files.find(name) is not None for name in listed):
         return root
     places = ', '.join(f'{folder.relative_to(root)}/' for folder in dict.fromkeys(tried))
-    raise InputError(f'data folder {root}: image {first} of {ann_file.name} not found; looked in {places}')
+    raise InputError(f'data folder {root}: image {listed[0]} of {ann_file.name} not found; looked in {places}')
 
 
 def _below(root: Path, parts: tuple[str, ...]) -> Path:
@@ -216,7 +231,10 @@ def read_coco(ann_file: str | Path, annotated: bool = True) -> dict:
         InputError: missing, unreadable, not JSON, or not COCO (which key is missing or of the wrong kind).
     """
     path = Path(ann_file)
-    data = _parsed(path)
+    return _as_coco(_parsed(path), path, annotated)
+
+
+def _as_coco(data: dict, path: Path, annotated: bool = True) -> dict:
     needed = {'images': ('id', 'file_name'), 'categories': ('id', 'name'),
               'annotations': ('image_id', 'category_id', 'bbox')}  # fmt: skip
     if not annotated:
@@ -233,9 +251,8 @@ def read_coco(ann_file: str | Path, annotated: bool = True) -> dict:
                 raise InputError(f'annotation file {path}: {key}[{index}] lacks {", ".join(map(repr, lacking))}')
             for field in ('id', 'image_id', 'category_id'):
                 if field in entry and not isinstance(entry[field], (int, str, float, NoneType)):
-                    raise InputError(
-                        f'annotation file {path}: {key}[{index}].{field} is {entry[field]!r}, expected a whole number'
-                    )
+                    what = f'{key}[{index}].{field} is {entry[field]!r}'
+                    raise InputError(f'annotation file {path}: {what}, expected a whole number{CAN_MEND}')
     return data
 
 
@@ -269,11 +286,19 @@ def cache_folder() -> Path:
     return Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache') / 'mmlight'
 
 
-def repaired(split: CocoSplit, folder: Path, classes: Sequence[str] = ()) -> CocoSplit:
+def _read(ann_file: Path, img_dir: Path, mend: bool) -> tuple[dict, list[str]]:
+    """A COCO dict, if asked to of what :class:`Mend` makes of it, and what it changed."""
+    data = _parsed(ann_file)
+    said = Mend(data, f'annotation file {ann_file}', img_dir).run() if mend else []
+    return _as_coco(data, ann_file), said
+
+
+def repaired(split: CocoSplit, folder: Path, classes: Sequence[str] = (), mend: bool = False) -> CocoSplit:
     """The split with a repaired annotation file where its own would train, or be judged, wrongly."""
-    data = read_coco(split.ann_file)
+    data, mended = _read(split.ann_file, split.img_dir, mend)
     encoding = json.detect_encoding(split.ann_file.read_bytes()[:4])
     said = [] if encoding == 'utf-8' else [f'annotation file {split.ann_file}: is {encoding}, pycocotools reads UTF-8']
+    said += mended
     said += Repair(data, f'annotation file {split.ann_file}', split.img_dir, classes).run()
     return replace(split, ann_file=repaired_file(split.ann_file, data, said, folder)) if said else split
 

@@ -14,10 +14,11 @@ from mmengine.config import Config, ConfigDict
 from PIL import Image
 
 from mmlight.data.coco_folder import LOADERS, cache_folder, iter_class_counts, iter_datasets, say_once
+from mmlight.data.repair import IMAGES, SIZE_TOLERANCE, few, shown_size
 from mmlight.errors import InputError
 from mmlight.files import put
+from mmlight.images import read
 
-IMAGES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp')
 SPLITS = {'train': ('train', 'training'), 'val': ('val', 'valid', 'validation'), 'test': ('test', 'testing')}
 MASKS = ('.png', '.bmp', '.tif', '.tiff', '.gif')
 IMAGE_FOLDERS = ('images', 'image', 'imgs', 'img', 'leftimg8bit', 'jpegimages')
@@ -26,6 +27,7 @@ SUFFIXES = ('', '_mask', '_masks', '_label', '_labels', '_gt', '_seg', '_l', '_g
 """What a mask's name may have behind its image's."""
 CLASS_FILES = ('classes.txt', 'labels.txt', 'labelmap.txt', 'class_dict.csv', '_classes.csv')
 IGNORED = 255
+SPARSE = 20  # greatest value of masks that may lack any of the values below it
 HOLD_OUT = 5  # every fifth image is for validation where there are no splits
 
 Colour = tuple[int, ...]
@@ -49,7 +51,7 @@ class MaskFolder:
     remarks: list[str]
 
 
-def find_masks(root: Path) -> MaskFolder | None:
+def find_masks(root: Path, mend: bool = False) -> MaskFolder | None:
     """The splits, classes and encoding of a folder of masks; None where there are no masks.
 
     Known are ``images/`` and ``masks/`` (or ``labels``, ``annotations``, …) with folders of the splits above or below
@@ -57,13 +59,16 @@ def find_masks(root: Path) -> MaskFolder | None:
     ``train/`` and ``trainannot/``, ADE20K's ``annotations/training/``; where these hold the public classes, their names
     are taken. A mask has its image's name, with one of :data:`SUFFIXES`.
 
+    With ``mend``, pairs that cannot be used are left out and counted among the remarks; sizes may differ in scale.
+
     Raises:
         InputError: images without masks, masks that are no class indices and whose colours are too many or unnamed.
     """
-    splits = {split: pairs for split, words in SPLITS.items() if (pairs := _split(root, words))}
+    left_out: dict[str, list[str]] | None = {} if mend else None
+    splits = {split: pairs for split, words in SPLITS.items() if (pairs := _split(root, words, left_out))}
     remarks = []
     if not splits:
-        pairs = _pairs(_below(root, IMAGE_FOLDERS), _mask_folder(root))
+        pairs = _pairs(_below(root, IMAGE_FOLDERS), _mask_folder(root), left_out)
         listed = _below(root, ('imagesets',))
         listed = listed and _below(listed, ('segmentation',))
         if not pairs:
@@ -73,6 +78,9 @@ def find_masks(root: Path) -> MaskFolder | None:
         else:
             splits = {'train': [pair for i, pair in enumerate(pairs) if i % HOLD_OUT], 'val': pairs[::HOLD_OUT]}
             remarks.append(f'{root}: has no splits; every fifth of {len(pairs)} images is for validation')
+    if left_out is not None:
+        splits = {split: _usable(pairs, left_out) for split, pairs in splits.items()}
+        remarks += [f'{root}: {len(some)} images left out, {why}: {few(some)}' for why, some in left_out.items()]
     for split in ('train', 'val'):
         if not splits.get(split):
             raise InputError(f'data folder {root}: masks, but none of {split}; looked for {"/, ".join(SPLITS[split])}/')
@@ -122,15 +130,36 @@ def _below(folder: Path, names: Sequence[str]) -> Path | None:
     return next((found[name] for name in names if name in found), None)
 
 
-def _split(root: Path, words: Sequence[str]) -> list[tuple[Path, Path]]:
+def _usable(pairs: list[tuple[Path, Path]], left_out: dict[str, list[str]]) -> list[tuple[Path, Path]]:
+    """Pairs of an image and a mask that can be read and are of one shape."""
+    kept = []
+    for image, mask in pairs:
+        size = shown_size(image)
+        try:
+            read(str(image))
+            height, width = read_mask(mask).shape[:2]
+        except InputError:
+            size = None
+        if size is None:
+            left_out.setdefault('damaged, or their masks', []).append(image.name)
+        elif abs(size[0] / width / (size[1] / height) - 1) > SIZE_TOLERANCE:
+            left_out.setdefault('whose masks have another shape', []).append(image.name)
+        else:
+            kept.append((image, mask))
+    return kept
+
+
+def _split(root: Path, words: Sequence[str], left_out: dict[str, list[str]] | None) -> list[tuple[Path, Path]]:
     images, masks = _below(root, IMAGE_FOLDERS), _mask_folder(root)
     if images and masks and _below(images, words) and _below(masks, words):
-        return _pairs(_below(images, words), _below(masks, words))
+        return _pairs(_below(images, words), _below(masks, words), left_out)
     folder = _below(root, words)
     if folder is None:
         return []
     beside = _below(root, [f'{word}{end}' for word in words for end in ('annot', '_labels', '_masks', '_mask')])
-    return _pairs(folder if beside else _below(folder, IMAGE_FOLDERS) or folder, beside or _mask_folder(folder))
+    return _pairs(
+        folder if beside else _below(folder, IMAGE_FOLDERS) or folder, beside or _mask_folder(folder), left_out
+    )
 
 
 def _by_lists(pairs: list[tuple[Path, Path]], folder: Path) -> dict[str, list[tuple[Path, Path]]]:
@@ -147,7 +176,7 @@ def _by_lists(pairs: list[tuple[Path, Path]], folder: Path) -> dict[str, list[tu
     return splits
 
 
-def _pairs(images: Path | None, masks: Path | None) -> list[tuple[Path, Path]]:
+def _pairs(images: Path | None, masks: Path | None, left_out: dict[str, list[str]] | None) -> list[tuple[Path, Path]]:
     """Each image with its mask, both sorted by path below their folders."""
     if images is None or masks is None:
         return []
@@ -160,9 +189,12 @@ def _pairs(images: Path | None, masks: Path | None) -> list[tuple[Path, Path]]:
         if path.suffix.lower() not in IMAGES or not path.is_file() or masks in path.parents:
             continue
         place, stem = path.relative_to(images).parent, path.stem.lower().removesuffix('_leftimg8bit')
-        mask = next((known[place, stem + end] for end in SUFFIXES if (place, stem + end) in known), None)
+        stems = (path.name.lower(), *(stem + end for end in SUFFIXES))  # a.jpg.png, a.png, a_mask.png …
+        mask = next((known[place, one] for one in stems if (place, one) in known), None)
         found.append((path, mask)) if mask else bare.append(path)
-    if found and bare:
+    if found and bare and left_out is not None:
+        left_out.setdefault('without masks', []).extend(path.name for path in bare)
+    elif found and bare:
         raise InputError(f'{images}: {len(bare)} of {len(bare) + len(found)} images have no mask in {masks}, the first '
                          f'{bare[0].name}')  # fmt: skip
     return found
@@ -249,16 +281,27 @@ def _encoding(
             )
         names = names or ['#{:02x}{:02x}{:02x}'.format(*value) for value in found]
         return names, {value: index for index, value in enumerate(found)}
+    return _of_numbers(root, values, names)
+
+
+def _of_numbers(root: Path, values: dict[Colour, Path], names: list[str]) -> tuple[list[str], dict[Colour, int] | None]:
     numbers = sorted(value for (value,) in values)
     if numbers in ([0, IGNORED], [IGNORED]) and len(names) < 3:  # black and white
         names = names if len(names) == 2 else ['background', *(names or ['foreground'])]
         return names, {(0,): 0, (IGNORED,): 1}
     classes = [value for value in numbers if value != IGNORED]
+    if len(numbers) == len(names) and numbers[-1] >= len(names) and numbers[-1] <= IGNORED:  # greys, darkest first
+        return names, {(value,): index for index, value in enumerate(numbers)}
     if names and classes and classes[-1] >= len(names):
         path = values[classes[-1],]
         raise InputError(f'label file {path}: value {classes[-1]} is beyond the {len(names)} classes of {root}')
     if classes and classes[-1] > IGNORED:
         raise InputError(f'label file {values[classes[-1],]}: value {classes[-1]}; class indices are 0 to 254')
+    if not names and classes and classes[-1] > SPARSE and len(classes) * 4 < classes[-1]:
+        raise InputError(
+            f'label file {values[classes[-1],]}: value {classes[-1]}, but the masks hold {few(numbers)} alone: class '
+            'indices, or greys? Write classes.txt, a name for each in this order'
+        )
     if len(classes) < 2 and len(names) < 2:
         raise InputError(f'data folder {root}: the masks hold {numbers} alone: nothing to tell apart')
     return names or [f'class {number}' for number in range(classes[-1] + 1)], None
@@ -273,19 +316,30 @@ def _indexed(array: np.ndarray, mapping: dict[Colour, int]) -> np.ndarray:
     return found
 
 
+def _labels(mask: Path, mapping: dict[Colour, int] | None) -> np.ndarray:
+    array = read_mask(mask)
+    return array.astype(np.uint8) if mapping is None else _indexed(array, mapping)
+
+
+def _is_plain(mask: Path) -> bool:
+    """Whether mmseg reads one channel of bytes; grey saved as RGB, or in 16 bits, is none."""
+    with Image.open(mask) as image:
+        return image.mode in ('L', 'P')
+
+
 def write_pairs(found: MaskFolder, folder: Path) -> dict[str, Path]:
     """The JSON files of ``mmlight.MaskPairs``, split name -> file, in ``folder``, beside rewritten masks."""
     files = {}
     for split, pairs in found.splits.items():
         written = []
         for image, mask in pairs:
-            if found.values is not None:
+            if found.values is not None or not _is_plain(mask):
                 made_of = f'{mask.absolute()} {mask.stat().st_mtime_ns} {found.values}'
                 digest = hashlib.sha256(made_of.encode()).hexdigest()
                 target = folder / 'masks' / split / f'{mask.stem}-{digest[:8]}.png'
                 if not target.is_file():
                     content = io.BytesIO()
-                    Image.fromarray(_indexed(read_mask(mask), found.values)).save(content, 'PNG')
+                    Image.fromarray(_labels(mask, found.values)).save(content, 'PNG')
                     put(content.getbuffer(), target)
                 mask = target
             written.append([str(image.absolute()), str(mask.absolute())])
@@ -338,5 +392,4 @@ def use_mask_folder(cfg: Config, folder: str | Path, written_to: str | Path | No
 def iter_pictures(found: MaskFolder, split: str) -> Iterator[tuple[Path, np.ndarray]]:
     """(image, class indices of its mask) of one split."""
     for image, mask in found.splits[split]:
-        array = read_mask(mask)
-        yield image, array if found.values is None else _indexed(array, found.values)
+        yield image, _labels(mask, found.values)

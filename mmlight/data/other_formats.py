@@ -7,17 +7,21 @@ size as shares of the image, or of class and polygon; names and splits in ``data
 """
 
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
 import yaml
 
-from mmlight.data.repair import shown_size
+from mmlight.data.repair import IMAGES, TURNS, image_size, shown_size
 from mmlight.errors import InputError
 
-IMAGES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp')
-SPLITS = {'train': ('train', 'trainval'), 'val': ('val', 'valid', 'validation'), 'test': ('test',)}
+SPLITS = {
+    'train': ('train', 'training', 'trainval'),
+    'val': ('val', 'valid', 'validation'),
+    'test': ('test', 'testing'),
+}
 XML_FOLDERS = ('annotations', 'labels', 'xml', 'xmls')
 CORNERS = ('xmin', 'ymin', 'xmax', 'ymax')
 TOLERANCE = 1.01
@@ -118,7 +122,7 @@ def _with_xml(folder: Path) -> Split:
         beside = path.with_suffix('.xml')
         if beside.is_file() or path.stem in files:
             own[path] = beside if beside.is_file() else files[path.stem]
-    return list(own), lambda image, size: _voc_objects(own[image], size)
+    return list(own), lambda image, size: _voc_objects(own[image], image, size)
 
 
 def _voc_kit(kit: Path, xml: Path) -> dict[str, Split]:
@@ -131,7 +135,7 @@ def _voc_kit(kit: Path, xml: Path) -> dict[str, Split]:
         listed = _child(sets, *(f'{name}.txt' for name in names)) if sets else None
         folder = _child(xml, *names)
         if listed is not None:
-            stems = [line.split()[0] for line in listed.read_text(encoding='utf-8').splitlines() if line.strip()]
+            stems = [line.split()[0] for line in listed.read_text(encoding='utf-8-sig').splitlines() if line.strip()]
         elif folder is not None:
             stems = sorted(path.stem for path in folder.rglob('*.xml'))
         else:
@@ -145,29 +149,34 @@ def _voc_kit(kit: Path, xml: Path) -> dict[str, Split]:
         paths = [known.get(stem) or known[Path(stem).stem] for stem in stems]
 
         def objects(image: Path, size: tuple[int, int], files: dict[str, Path] = files) -> Objects:
-            return _voc_objects(files[image.stem], size)
+            return _voc_objects(files[image.stem], image, size)
 
         splits[split] = (paths, objects)
     return splits
 
 
-def _voc_objects(file: Path, size: tuple[int, int]) -> Objects:
+def _voc_objects(file: Path, image: Path, size: tuple[int, int]) -> Objects:
     try:
         content = file.read_bytes()
         if b'<!DOCTYPE' in content or b'<!ENTITY' in content:  # what an entity stands for can be of any size
             raise InputError(f'annotation file {file}: defines a document type, which no annotation needs')
-        tree = ElementTree.fromstring(content)  # nosec B314
-    except (OSError, ElementTree.ParseError, ValueError) as error:
+        declared = re.match(rb'\s*<\?xml[^>]*encoding=["\']([\w.-]+)["\'][^>]*\?>', content)
+        if declared:  # expat knows no encoding of several bytes but UTF-8 and UTF-16
+            text = content[declared.end() :].decode(declared[1].decode('ascii'))
+        tree = ElementTree.fromstring(text if declared else content)  # nosec B314
+    except (OSError, ElementTree.ParseError, ValueError, LookupError) as error:
         raise InputError(f'annotation file {file}: not XML ({error})') from error
     database = tree.findtext('source/database') or ''
     devkit = 'VOC' in database and 'Database' in database
     supervision = database == 'roboflow.ai' and tree.findtext('folder') == 'VOC'
     first = 1 if devkit or supervision else 0  # these count pixels from 1
+    listed = [_float(tree.findtext(f'size/{key}')) or 0 for key in ('width', 'height')]
+    stored, turn = image_size(image) or (size, 1)
+    turned = turn >= 5 and stored != size and listed == [*stored]  # the boxes are those of the image before EXIF
     scale = [1.0, 1.0]
-    for axis, key in enumerate(('width', 'height')):
-        listed = _float(tree.findtext(f'size/{key}'))
-        if listed and listed > 0 and listed != size[axis] and listed != size[1 - axis]:
-            scale[axis] = size[axis] / listed
+    for axis, side in enumerate(listed):
+        if side > 0 and side != size[axis] and side != size[1 - axis]:
+            scale[axis] = size[axis] / side
     found: Objects = []
     for number, node in enumerate(tree.findall('object')):
         name = (node.findtext('name') or '').strip()
@@ -180,7 +189,11 @@ def _voc_objects(file: Path, size: tuple[int, int]) -> Objects:
                 f'{", ".join(CORNERS)}'
             )
         x1, y1, x2, y2 = (c * scale[i % 2] for i, c in enumerate(corners))
+        (x1, x2), (y1, y2) = sorted((x1, x2)), sorted((y1, y2))  # of any two corners
         x1, y1 = x1 - first, y1 - first
+        if turned:
+            (x1, y1), (x2, y2) = TURNS[turn](x1, y1, *stored), TURNS[turn](x2, y2, *stored)
+            (x1, x2), (y1, y2) = sorted((x1, x2)), sorted((y1, y2))
         ignored = (node.findtext('difficult') or '0').strip() not in ('0', '')
         found.append((name, [x1, y1, x2 - x1, y2 - y1], None, ignored))
     return found
@@ -198,7 +211,7 @@ def _listed(root: Path) -> list[str]:
     file = _child(root, 'obj.names', 'classes.txt', 'predefined_classes.txt', 'labels.txt')
     if file is None or not file.is_file():
         return []
-    names = [line.strip() for line in file.read_text(encoding='utf-8').splitlines()]
+    names = [line.strip() for line in file.read_text(encoding='utf-8-sig').splitlines()]
     return [name for name in names if name]
 
 
@@ -231,7 +244,7 @@ def _yolo(root: Path) -> tuple[dict[str, Split], list[str]] | None:
 
 def _settings(file: Path) -> dict | None:
     try:
-        found = yaml.safe_load(file.read_text(encoding='utf-8'))
+        found = yaml.safe_load(file.read_text(encoding='utf-8-sig'))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise InputError(f'{file}: not YAML ({" ".join(str(error).split())[:120]})') from error
     return found if isinstance(found, dict) and 'names' in found else None
@@ -277,7 +290,7 @@ def _place(root: Path, file: Path, base: object, place: str) -> list[Path]:
 def _lines(root: Path, file: Path) -> list[Path]:
     """The images that a text file lists."""
     found = []
-    for number, line in enumerate(file.read_text(encoding='utf-8').splitlines(), 1):
+    for number, line in enumerate(file.read_text(encoding='utf-8-sig').splitlines(), 1):
         if name := line.strip().replace('\\', '/'):
             parts = Path(name).parts
             tried = [
@@ -310,7 +323,7 @@ def _yolo_objects(file: Path, size: tuple[int, int], names: Sequence[str]) -> It
     if not file.is_file():  # an image of background
         return
     try:
-        lines = file.read_text(encoding='utf-8').splitlines()
+        lines = file.read_text(encoding='utf-8-sig').splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f'label file {file}: cannot be read ({error})') from error
     for number, line in enumerate(lines, 1):

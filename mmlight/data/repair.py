@@ -14,13 +14,16 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from numbers import Real
 from pathlib import Path
+from urllib.parse import unquote
 
 from PIL import Image, UnidentifiedImageError
 
 from mmlight.errors import InputError
 from mmlight.files import put
 
+IMAGES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.jfif')
 ORIENTATION = 0x0112  # of EXIF
+CAN_MEND = '; `mmlight check FOLDER --fix COPY` may mend it'
 SIZE_TOLERANCE = 0.02  # of the two scales of a resized image
 Point = tuple[float, float]
 
@@ -100,28 +103,31 @@ class Repair:
         self._say(len(ids), 'images are numbered from 1; their ids were no whole numbers')
 
     def _images(self) -> None:
-        sizes = 0
+        sizes = texts = 0
         self._file_names()
         for entry in self.data['images']:
-            listed = [_number(entry.get(key)) for key in ('width', 'height')]
+            given = [entry.get(key) for key in ('width', 'height')]
+            listed = [as_number(side) for side in given]
             if any(side is None or side < 1 for side in listed):
                 found = shown_size(self.images / entry['file_name'])
                 if found is None:
-                    given = entry.get('width'), entry.get('height')
                     raise InputError(
                         f'{self.where}: image {entry["file_name"]}: width, height {given}, expected two numbers of '
                         'pixels; its file cannot be read either'
                     )
                 listed, sizes = list(found), sizes + 1
+            elif any(isinstance(side, str) for side in given):
+                texts += 1
             entry['width'], entry['height'] = (int(side) for side in listed if side is not None)
         self._say(sizes, 'images had no width and height; taken from their files')
+        self._say(texts, 'images had width and height written as text, they are numbers now')
 
     def _file_names(self) -> None:
         files, moved = Files(self.images), {}
         for entry in self.data['images']:
             name = entry['file_name']
             if not isinstance(name, str) or not name:
-                raise InputError(f'{self.where}: image {entry["id"]}: file_name {name!r}, expected a string')
+                raise InputError(f'{self.where}: image {entry["id"]}: file_name {name!r}, expected a string{CAN_MEND}')
             if not (self.images / name).is_file() and (found := files.find(name)):
                 moved[name] = found
         kept = Counter(moved.values()) + Counter(entry['file_name'] for entry in self.data['images'])
@@ -135,13 +141,16 @@ class Repair:
         categories = self.data['categories']
         for entry in categories:
             if isinstance(entry['id'], bool) or not isinstance(entry['id'], int):
-                raise InputError(f'{self.where}: category id {entry["id"]!r}, expected a whole number')
+                raise InputError(f'{self.where}: category id {entry["id"]!r}, expected a whole number{CAN_MEND}')
             if isinstance(entry['name'], bool) or not isinstance(entry['name'], (str, int, float)):
-                raise InputError(f'{self.where}: category {entry["id"]}: name {entry["name"]!r}, expected a string')
+                raise InputError(
+                    f'{self.where}: category {entry["id"]}: name {entry["name"]!r}, expected a string{CAN_MEND}'
+                )
         numbers = [entry for entry in categories if not isinstance(entry['name'], str)]
         for entry in numbers:
             entry['name'] = str(entry['name'])
         self._say(len(numbers), 'category names were numbers, they are strings now')
+        self._lacking()
         kept = kept_categories(self.data)
         self._say(
             len(categories) - len(kept),
@@ -154,15 +163,31 @@ class Repair:
             )
         self.data['categories'] = ordered
 
+    def _lacking(self) -> None:
+        """Exporters list the categories of a split's own boxes alone; labels are counted from the list."""
+        categories = self.data['categories']
+        known = {entry['name'] for entry in categories}
+        lacking = [name for name in self.rank if name not in known]
+        if lacking and known & self.rank.keys():
+            free = max(entry['id'] for entry in categories) + 1
+            categories += [dict(id=free + number, name=name) for number, name in enumerate(lacking)]
+            self.said.append(f'{self.where}: categories of the training that it lacks are added: {few(lacking)}')
+
     def _annotations(self) -> None:
+        self._boxes_as_text()
         flat = [entry for entry in self.data['annotations'] if _is_flat(entry)]
         annotations = [entry for entry in self.data['annotations'] if not _is_flat(entry)]
         if flat and annotations:  # without any the check says more
             self.data['annotations'] = annotations
             self._say(len(flat), 'boxes of no width or height left out; pycocotools would count them as missed')
         annotations = self.data['annotations']
-        crowds = areas = 0
+        crowds = areas = texts = 0
         for entry in annotations:
+            area = entry.get('area')
+            as_text = isinstance(area, str) and as_number(area) is not None
+            texts += as_text or isinstance(entry.get('iscrowd'), (str, bool))
+            if entry.get('iscrowd') in ('0', '1'):
+                entry['iscrowd'] = int(entry['iscrowd'])
             if entry.get('iscrowd') is None:
                 entry['iscrowd'], crowds = 0, crowds + 1
             elif entry['iscrowd'] not in (0, 1):
@@ -170,32 +195,49 @@ class Repair:
                     f'{self.where}: annotation {entry.get("id")}: iscrowd {entry["iscrowd"]!r}, expected 0 or 1'
                 )
             entry['iscrowd'] = int(entry['iscrowd'])
-            if _number(entry.get('area')) is None:
+            if not (as_number(area) or 0) > 0:  # mmdet leaves out what has none
                 entry['area'], areas = _area(entry, self.where), areas + 1
             else:
-                entry['area'] = _number(entry['area'])
+                entry['area'] = as_number(entry['area'])
         self._say(crowds, 'annotations had no iscrowd, it is 0 now')
-        self._say(areas, 'annotations had no area; taken from their masks or boxes')
+        self._say(areas, 'annotations had no area, or 0; taken from their masks or boxes')
+        self._say(texts, 'annotations had area or iscrowd written as text or true and false, they are numbers now')
         ids = [entry.get('id') for entry in annotations]
         if any(type(one) is not int or one == 0 for one in ids) or len(set(ids)) < len(ids):
             for number, entry in enumerate(annotations, 1):
                 entry['id'] = number
             self._say(len(ids), 'annotations are numbered from 1; their ids were missing, not whole, twice, or 0')
 
+    def _boxes_as_text(self) -> None:
+        changed = 0
+        for entry in self.data['annotations']:
+            box = entry['bbox']
+            if isinstance(box, list) and len(box) == 4 and any(isinstance(side, str) for side in box):
+                sides = [as_number(side) for side in box]
+                if None not in sides:
+                    entry['bbox'], changed = sides, changed + 1
+        self._say(changed, 'boxes were written as text, they are numbers now')
+
     def _sizes(self) -> None:
         """Boxes move with images that were resized after annotation, or that EXIF turns."""
         by_image: dict = {}
         for entry in self.data['annotations']:
             by_image.setdefault(entry['image_id'], []).append(entry)
-        turned, resized = [], []
+        headers = {image['id']: image_size(self.images / image['file_name']) for image in self.data['images']}
+        told = set()  # whether sizes are those before EXIF turned the images, where that can be told
         for image in self.data['images']:
-            name, listed = image['file_name'], (image['width'], image['height'])
-            found = image_size(self.images / name)
-            if found is None:  # missing and damaged files are told of by the check
+            stored, turn = headers[image['id']] or ((0, 0), 1)
+            if turn >= 5 and stored[0] != stored[1]:
+                told.add((image['width'], image['height']) == stored)
+        turned, resized, unsure = [], [], []
+        for image in self.data['images']:
+            name, listed, header = image['file_name'], (image['width'], image['height']), headers[image['id']]
+            if header is None:  # missing and damaged files are told of by the check
                 continue
-            stored, turn = found
+            stored, turn = header
             shown = stored[::-1] if turn >= 5 else stored
-            if listed == shown:
+            if listed == shown and (turn == 1 or stored != shown or told != {True}):
+                unsure += [name] if turn > 1 and stored == shown and told != {False} else []
                 continue
             if listed == stored:
                 move = _turn(turn, *stored)
@@ -207,12 +249,13 @@ class Repair:
                         f'{self.where}: says that image {name} has {listed[0]} x {listed[1]} pixels, the file has '
                         f'{shown[0]} x {shown[1]}: boxes cannot fit'
                     )
-                move = _scale(across, down)
+                move = scaling(across, down)
                 resized.append(name)
             image['width'], image['height'] = shown
             for entry in by_image.get(image['id'], ()):
                 _move(entry, move, self.where)
         self._say(len(turned), f'images are turned by their EXIF orientation, their boxes too: {few(turned)}')
+        self._say(len(unsure), f'images are turned by EXIF, their boxes taken to be those of the turned: {few(unsure)}')
         self._say(len(resized), f'images have another size than the file says, their boxes are scaled: {few(resized)}')
 
 
@@ -245,14 +288,28 @@ class Files:
                     found.setdefault(_spelt(parts[start:]), set()).add('/'.join(parts))
         return found
 
+    @functools.cached_property
+    def _stems(self) -> dict[str, set[str]]:
+        """Of images, which are often saved in another format after annotation, or listed without a suffix."""
+        found: dict[str, set[str]] = {}
+        for path in {path for paths in self._tails.values() for path in paths}:
+            if Path(path).suffix.lower() in IMAGES:
+                found.setdefault(_spelt([Path(path).stem]), set()).add(path)
+        return found
+
     def find(self, name: str) -> str | None:
-        """The path below the folder of the one file that ends as ``name`` does, as far as there is one."""
+        """The path below the folder of the one file that ends as ``name`` does, in another format if need be."""
         parts = [part for part in name.replace('\\', '/').split('/') if part not in ('', '.', '..')]
-        for start in range(len(parts)):
-            found = self._tails.get(_spelt(parts[start:]), set())
-            if found:
-                return next(iter(found)) if len(found) == 1 else None
-        return None
+        for spelling in (parts, [unquote(part) for part in parts]):  # Label Studio's names are those of URLs
+            for start in range(len(parts)):
+                found = self._tails.get(_spelt(spelling[start:]), set())
+                if found:
+                    return next(iter(found)) if len(found) == 1 else None
+        stem = (
+            _spelt([Path(parts[-1]).stem if Path(parts[-1]).suffix.lower() in IMAGES else parts[-1]]) if parts else ''
+        )
+        found = self._stems.get(stem, set())
+        return next(iter(found)) if len(found) == 1 else None
 
 
 def _spelt(parts: Sequence[str]) -> str:
@@ -264,7 +321,7 @@ def few(names: Sequence[object], most: int = 3) -> str:
     return ', '.join(map(str, names[:most])) + (f' and {len(names) - most} more' if len(names) > most else '')
 
 
-def _number(value: object) -> float | None:
+def as_number(value: object) -> float | None:
     """A real, finite number, also where it stands as a string; None for anything else."""
     if isinstance(value, str):
         try:
@@ -278,25 +335,27 @@ def _number(value: object) -> float | None:
 
 def _is_flat(entry: dict) -> bool:
     box = entry['bbox']
-    sides = [_number(side) for side in box[2:]] if isinstance(box, (list, tuple)) and len(box) == 4 else []
+    sides = [as_number(side) for side in box[2:]] if isinstance(box, (list, tuple)) and len(box) == 4 else []
     return any(side is not None and side <= 0 for side in sides)
 
 
-def _polygons(entry: dict) -> list[list[float]] | None:
+def outline(entry: dict) -> list[list[float]] | None:
     found = entry.get('segmentation')
     usable = isinstance(found, list) and found and all(isinstance(one, list) and len(one) >= 6 for one in found)
     return found if usable else None
 
 
 def _area(entry: dict, where: str) -> float:
-    polygons = _polygons(entry)
+    polygons = outline(entry)
     if polygons:
-        return sum(
+        area = sum(
             abs(sum(xs * yn - xn * ys for (xs, ys), (xn, yn) in zip(points, points[1:] + points[:1], strict=True))) / 2
-            for points in ([*zip(one[::2], one[1::2], strict=True)] for one in polygons)
+            for points in ([*zip(one[::2], one[1::2], strict=False)] for one in polygons)
         )
+        if area > 0:
+            return area
     box = entry['bbox']
-    if not isinstance(box, (list, tuple)) or len(box) != 4 or any(_number(value) is None for value in box):
+    if not isinstance(box, (list, tuple)) or len(box) != 4 or any(as_number(value) is None for value in box):
         raise InputError(f'{where}: annotation {entry.get("id")}: bbox {box!r}, expected four numbers x, y, w, h')
     return box[2] * box[3]
 
@@ -305,7 +364,7 @@ def _turn(turn: int, width: int, height: int) -> Callable[[float, float], Point]
     return lambda x, y: TURNS[turn](x, y, width, height)
 
 
-def _scale(across: float, down: float) -> Callable[[float, float], Point]:
+def scaling(across: float, down: float) -> Callable[[float, float], Point]:
     return lambda x, y: (x * across, y * down)
 
 
@@ -317,7 +376,7 @@ def _move(entry: dict, move: Callable[[float, float], Point], where: str) -> Non
     before = w * h
     entry['bbox'] = [left, top, right - left, bottom - top]
     entry['area'] *= (right - left) * (bottom - top) / before if before else 1
-    polygons = _polygons(entry)
+    polygons = outline(entry)
     if polygons:
         entry['segmentation'] = [
             [value for point in zip(one[::2], one[1::2], strict=True) for value in move(*point)] for one in polygons
@@ -331,7 +390,10 @@ def _move(entry: dict, move: Callable[[float, float], Point], where: str) -> Non
 
 def repaired_file(ann_file: Path, data: dict, said: Iterable[str], folder: Path) -> Path:
     """The repaired file in ``folder``, written once; its name holds a digest of what it was made from."""
-    data = {**data, 'info': {**(data['info'] if isinstance(data.get('info'), dict) else {}), 'repaired': list(said)}}
+    info = data['info'] if isinstance(data.get('info'), dict) else {}
+    before = info.get('repaired')
+    said = [*(before if isinstance(before, list) else ()), *said]
+    data = {**data, 'info': {**info, 'repaired': said}}
     text = json.dumps(data)
     target = folder / f'{ann_file.stem.lstrip("_")}-{hashlib.sha256(text.encode()).hexdigest()[:8]}.json'
     if not target.is_file():

@@ -6,7 +6,7 @@ import re
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
@@ -15,14 +15,16 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageOps
 
-from mmlight.data.check_coco import check_coco
+from mmlight.data.check_coco import check_coco, few
 from mmlight.data.coco_folder import CocoSplit, find_splits, has_coco, read_coco, repaired
 from mmlight.data.masks import MaskFolder, find_masks, iter_pictures
-from mmlight.data.repair import shown_size
+from mmlight.data.repair import image_size, shown_size
 from mmlight.errors import InputError
+from mmlight.images import read
 
 TILE, COLUMNS, ROWS = 240, 4, 3
-"""Side of a picture on the contact sheet in pixels, pictures side by side, and rows."""
+LINE, GROUND = 18, (32, 32, 32)
+"""Side of a picture on the contact sheet in pixels, pictures side by side, and rows; height of a line of names."""
 
 
 @dataclass
@@ -97,11 +99,11 @@ def survey(
         raise InputError(f'--fix {fix}: exists; name a new folder')
     if fix is not None and Path(fix).resolve().is_relative_to(root.resolve()):
         raise InputError(f'--fix {fix}: lies in the data folder {root}, which would hold everything twice')
-    masks = None if not root.is_dir() or has_coco(root) else find_masks(root)
+    masks = None if not root.is_dir() or has_coco(root) else find_masks(root, fix is not None)
     with tempfile.TemporaryDirectory() as scratch, _whole(fix) as copy:
         if masks is not None:
             return _survey_masks(masks, sheet, copy)
-        splits = _repaired_splits(root, Path(scratch))
+        splits, names_of_files = _repaired_splits(root, Path(scratch), copy is not None)
         found = {}
         for name, split in splits.items():
             data = read_coco(split.ann_file)
@@ -109,12 +111,15 @@ def survey(
             counts = Counter(dict.fromkeys(names.values(), 0))
             counts.update(names[entry['category_id']] for entry in data['annotations'] if entry['category_id'] in names)
             sizes = Counter((entry['width'], entry['height']) for entry in data['images'])
-            remarks = check_coco(split.ann_file, split.img_dir, level='warn')
+            written = re.compile(rf'{re.escape(scratch)}/\S+\.json')
+            known_as = names_of_files[name].replace('\\', r'\\')
+            remarks = [written.sub(known_as, line) for line in check_coco(split.ann_file, split.img_dir, level='warn')]
             found[name] = SplitSurvey(len(data['images']), counts, sizes, remarks)
         if sheet is not None:
             _sheet([_drawn_boxes(path, marks) for path, marks in _first_images(splits['train'])], Path(sheet))
         if copy is not None:
-            _copy(splits, copy)
+            for name, remark in _copy(splits, copy):
+                found[name].problems.append(remark)
         return Survey(root, 'detection', found)
 
 
@@ -138,11 +143,18 @@ def _whole(fix: str | os.PathLike | None) -> Iterator[Path | None]:
         raise InputError(f'--fix {fix}: {error.filename}: {error.strerror or error}') from error
 
 
-def _repaired_splits(root: Path, scratch: Path) -> dict[str, CocoSplit]:
-    splits = find_splits(root, scratch)
-    train = repaired(splits['train'], scratch)
+def _repaired_splits(root: Path, scratch: Path, mend: bool) -> tuple[dict[str, CocoSplit], dict[str, str]]:
+    """The splits, and what the user knows their files as."""
+    splits = find_splits(root, scratch, mend)
+    train = repaired(splits['train'], scratch, mend=mend)
     order = [entry['name'] for entry in read_coco(train.ann_file)['categories']]
-    return {name: train if name == 'train' else repaired(split, scratch, order) for name, split in splits.items()}
+    names = {
+        name: f'{root}, {name}' if split.ann_file.is_relative_to(scratch) else str(split.ann_file)
+        for name, split in splits.items()
+    }
+    return {
+        name: train if name == 'train' else repaired(split, scratch, order, mend) for name, split in splits.items()
+    }, names
 
 
 def _first_images(split: CocoSplit) -> list[tuple[Path, list[tuple[list[float], int, str]]]]:
@@ -179,10 +191,18 @@ def _drawn_boxes(path: Path, marks: list[tuple[list[float], int, str]]) -> Image
     image = image.resize([max(1, round(side * scale)) for side in image.size])
     draw = ImageDraw.Draw(image)
     for (x, y, w, h), number, name in marks:
-        corner = (x * scale, y * scale)
-        draw.rectangle((*corner, (x + w) * scale, (y + h) * scale), outline=colour(number), width=2)
-        draw.text((corner[0] + 2, corner[1] + 1), name, fill=colour(number))
+        draw.rectangle((x * scale, y * scale, (x + w) * scale, (y + h) * scale), outline=colour(number), width=2)
+        _write(draw, (x * scale, y * scale), name, number)
     return image
+
+
+def _write(draw: ImageDraw.ImageDraw, corner: tuple[float, float], name: str, number: int) -> float:
+    """A class name on its colour; where it ends."""
+    place = (corner[0] + 2, corner[1])
+    left, top, right, bottom = draw.textbbox(place, name)
+    draw.rectangle((left - 2, top - 1, right + 1, bottom + 1), fill=colour(number))
+    draw.text(place, name, fill=(0, 0, 0) if sum(colour(number)) > 300 else (255, 255, 255))
+    return right
 
 
 def mosaic(files: Iterable[Path], path: Path) -> None:
@@ -191,10 +211,18 @@ def mosaic(files: Iterable[Path], path: Path) -> None:
     _sheet([picture and ImageOps.contain(picture, (TILE, TILE)) for picture in pictures], path)
 
 
-def _sheet(pictures: list[Image.Image | None], path: Path) -> None:
+def _sheet(pictures: list[Image.Image | None], path: Path, names: Sequence[str] = ()) -> None:
+    """Pictures side by side, and below them the names of colours."""
     tiles = [picture for picture in pictures if picture is not None][: COLUMNS * ROWS]
     rows = max(1, -(-len(tiles) // COLUMNS))
-    sheet = Image.new('RGB', (COLUMNS * TILE, rows * TILE), (32, 32, 32))
+    legend = Image.new('RGB', (COLUMNS * TILE, LINE * (len(names) + 1)), GROUND)
+    draw, across, down = ImageDraw.Draw(legend), 4.0, 4
+    for number, name in enumerate(names):
+        if across + draw.textlength(name) > legend.width - 8:
+            across, down = 4.0, down + LINE
+        across = _write(draw, (across, down), name, number) + 8
+    sheet = Image.new('RGB', (legend.width, rows * TILE + (down + LINE if names else 0)), GROUND)
+    sheet.paste(legend, (0, rows * TILE))
     for number, tile in enumerate(tiles):
         sheet.paste(tile, (number % COLUMNS * TILE, number // COLUMNS * TILE))
     try:
@@ -204,33 +232,55 @@ def _sheet(pictures: list[Image.Image | None], path: Path) -> None:
         raise InputError(f'--out {path}: cannot be written ({error})') from error
 
 
-def _copy(splits: dict[str, CocoSplit], out: Path) -> None:
-    """COCO files and the images that they list, without what cannot be read."""
+def _copy(splits: dict[str, CocoSplit], out: Path) -> Iterator[tuple[str, str]]:
+    """COCO files and the images that they list, without what cannot be read; (split, what was left out)."""
     for name, split in splits.items():
         data = read_coco(split.ann_file)
-        kept = [entry for entry in data['images'] if (split.img_dir / entry['file_name']).is_file()]
-        known = {entry['id'] for entry in kept}
-        sizes = {entry['id']: (entry['width'], entry['height']) for entry in kept}
-        annotations = []
-        for entry in data['annotations']:
-            if entry['image_id'] not in known:
-                continue
-            x, y, w, h = entry['bbox']
-            width, height = sizes[entry['image_id']]
-            left, top, right, bottom = max(x, 0), max(y, 0), min(x + w, width), min(y + h, height)
-            if right > left and bottom > top:
-                annotations.append({**entry, 'bbox': [left, top, right - left, bottom - top]})
-        for entry in kept:
+        kept, unread = [], []
+        for entry in data['images']:
             target = out / name / entry['file_name']
             if not target.resolve().is_relative_to(out.resolve()):
                 raise InputError(f'{split.ann_file}: file_name {entry["file_name"]!r} leads out of the folder')
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(split.img_dir / entry['file_name'], target)
+            if _is_image(split.img_dir / entry['file_name']):
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(split.img_dir / entry['file_name'], target)
+                kept.append(entry)
+            else:
+                unread.append(entry['file_name'])
+        if unread:
+            of = len(data['images'])
+            why = 'missing, damaged or no images'
+            yield name, f'{split.img_dir}: {len(unread)} of {of} images left out, {why}: {few(unread)}'
+        sizes = {entry['id']: (entry['width'], entry['height']) for entry in kept}
+        annotations = [clipped for entry in data['annotations'] if (clipped := _clipped(entry, sizes))]
+        lost = sum(entry['image_id'] in sizes for entry in data['annotations']) - len(annotations)
+        if lost:
+            yield name, f'{split.img_dir}: {lost} boxes left out, which lie outside their image'
+        if name == 'train' and not annotations:
+            raise InputError(f'--fix: annotations of {split.img_dir}: none are left, no copy of that can train')
         info = data['info'] if isinstance(data.get('info'), dict) else {}
         data.update(images=kept, annotations=annotations, info={k: v for k, v in info.items() if k != 'repaired'})
         file = out / 'annotations' / f'instances_{name}.json'
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(data), encoding='utf-8')
+        check_coco(file, out / name)  # what it says no copy can mend
+
+
+def _is_image(path: Path) -> bool:
+    try:
+        return image_size(path) is not None and bool(read(str(path)))
+    except InputError:
+        return False
+
+
+def _clipped(entry: dict, sizes: dict[int, tuple[float, float]]) -> dict | None:
+    """An annotation with its box inside its image, None where nothing of it is."""
+    x, y, w, h = entry['bbox']
+    width, height = sizes.get(entry['image_id'], (0, 0))
+    left, top, right, bottom = max(x, 0), max(y, 0), min(x + w, width), min(y + h, height)
+    if not (right > left and bottom > top):
+        return None
+    return {**entry, 'bbox': [left, top, right - left, bottom - top]}
 
 
 def _survey_masks(found: MaskFolder, sheet: str | os.PathLike | None, fix: Path | None) -> Survey:
@@ -241,6 +291,8 @@ def _survey_masks(found: MaskFolder, sheet: str | os.PathLike | None, fix: Path 
             counts.update(found.names[index] for index in np.unique(mask) if index < len(found.names))
             sizes[mask.shape[1], mask.shape[0]] += 1
             size = shown_size(image)
+            if fix is not None and size is not None and size != mask.shape[::-1]:  # of one shape, see find_masks
+                mask = np.asarray(Image.fromarray(mask).resize(size, Image.Resampling.NEAREST))
             if size is not None and size != mask.shape[::-1]:
                 raise InputError(f'label file of {image}: {mask.shape[::-1]} pixels, its image has {size}')
             if sheet is not None and split == 'train' and number % max(1, len(pairs) // (COLUMNS * ROWS)) == 0:
@@ -249,7 +301,7 @@ def _survey_masks(found: MaskFolder, sheet: str | os.PathLike | None, fix: Path 
                 _copy_mask(image, mask, fix, split)
         splits[split] = SplitSurvey(len(pairs), counts, sizes, found.remarks if split == 'train' else [])
     if sheet is not None:
-        _sheet(tiles, Path(sheet))
+        _sheet(tiles, Path(sheet), found.names)
     if fix is not None:
         (fix / 'classes.txt').write_text(''.join(f'{name}\n' for name in found.names), encoding='utf-8')
     return Survey(found.root, 'segmentation', splits)

@@ -14,6 +14,7 @@ import mmengine.registry as registries
 from mmengine.config import Config, ConfigDict
 from mmengine.registry import DefaultScope, Registry, init_default_scope
 from mmengine.runner import Runner
+from mmengine.utils import import_modules_from_strings
 
 from mmlight.errors import InputError
 from mmlight.shipped import find_config, shipped_configs  # noqa: F401 (callers know them here)
@@ -72,6 +73,11 @@ def merge_options(cfg: Config, options: dict) -> None:
             cfg.merge_from_dict({key: options[key]})
         except (KeyError, TypeError, ValueError, IndexError, AssertionError, AttributeError) as error:
             raise InputError(f'--cfg-options {key}={options[key]!r}: cannot be merged ({one_line(error)})') from error
+        if head == 'custom_imports':  # the file's own were imported when it was read
+            try:
+                import_modules_from_strings(**cfg.custom_imports)
+            except (ImportError, TypeError, ValueError, AttributeError) as error:
+                raise InputError(f'--cfg-options {key}={options[key]!r}: cannot be imported ({error})') from error
 
 
 def check_types(cfg: Config) -> None:

@@ -168,8 +168,10 @@ def add_hooks(cfg: Config, save_on_term: bool | None = None) -> None:
 def _metric(cfg: Config) -> tuple[str, float] | None:
     evaluator = cfg.get('val_evaluator')
     first = evaluator[0] if isinstance(evaluator, (list, tuple)) and evaluator else evaluator
-    kind = str((first or {}).get('type')).rpartition('.')[2]
-    if first is None or first.get('prefix') or (kind == 'CocoMetric' and 'bbox' not in first.get('metric', 'bbox')):
+    if not isinstance(first, dict) or first.get('prefix'):
+        return None
+    kind = str(first.get('type')).rpartition('.')[2]
+    if kind == 'CocoMetric' and 'bbox' not in str(first.get('metric', 'bbox')):
         return None
     return METRICS.get(kind)
 

@@ -3,9 +3,11 @@ import shutil
 import time
 
 import cv2
+import mmcv
 import numpy as np
 import pytest
 from mmengine.config import Config
+from mmengine.registry import DATASETS
 from test_coco_folder import detector, pictures, write
 
 import mmlight  # noqa: F401
@@ -39,16 +41,21 @@ def segmentor(root, num_classes=19, **dataset) -> Config:
     return Config({'default_scope': 'mmseg', 'model': model, 'train_dataloader': {'dataset': data}})
 
 
+def no_crowds(warnings):
+    """What is said beside the crowds, which these sets have on purpose."""
+    return [line for line in warnings if 'crowds, which are neither' not in line]
+
+
 def test_real_sets_pass(real, sample):
     for name, parts in (('bccd', ('train', 'val', 'test')), ('tiny_coco', ('train2017', 'val2017'))):
         for part in parts:
-            assert check_coco(real / name / f'annotations/instances_{part}.json', real / name / part) == []
-        assert check_config_data(use_coco_folder(detector(), real / name)) == []
+            assert no_crowds(check_coco(real / name / f'annotations/instances_{part}.json', real / name / part)) == []
+        assert no_crowds(check_config_data(use_coco_folder(detector(), real / name))) == []
     for part in ('train', 'val'):
-        assert check_coco(sample / f'annotations/instances_{part}.json', sample / 'leftImg8bit' / part) == []
-    assert check_config_data(use_coco_folder(detector(), sample)) == []
-    assert check_config_data(segmentor(real / 'camvid_seq05')) == []
-    assert check_config_data(segmentor(sample)) == []
+        assert no_crowds(check_coco(sample / f'annotations/instances_{part}.json', sample / 'leftImg8bit' / part)) == []
+    assert no_crowds(check_config_data(use_coco_folder(detector(), sample))) == []
+    assert no_crowds(check_config_data(segmentor(real / 'camvid_seq05'))) == []
+    assert no_crowds(check_config_data(segmentor(sample))) == []
 
 
 def test_boxes(tmp_path, images):
@@ -74,6 +81,50 @@ def test_boxes_of_no_use_at_all(tmp_path, images):
     with pytest.raises(InputError, match=r'annotation 10: bbox \[1, 2, 3\], expected four numbers'):
         check_coco(path, images)
     assert check_coco(write(tmp_path / 'a.json', annotations=[]), images) == [f'annotation file {path}: no annotations']
+
+
+@pytest.mark.parametrize(
+    ('changes', 'said'),
+    [
+        ({'iscrowd': 1}, '1 crowds, which are neither objects nor background in training: ids 11'),
+        ({'ignore': 1}, '1 annotations marked ignore (left out): ids 11'),
+        ({'area': 0}, '1 annotations with the area 0 (left out): ids 11'),
+        ({'bbox': [9, 9, 0.5, 9]}, '1 boxes narrower or lower than a pixel (left out): ids 11'),
+    ],
+)
+def test_what_mmdet_drops_is_said(tmp_path, images, changes, said):
+    boxes = boxed((0, 0, 5, 5), (9, 9, 5, 5))
+    boxes[1].update(changes)
+    path = write(tmp_path / 'a.json', annotations=boxes)
+    assert check_coco(path, images) == [f'annotation file {path}: {said}']
+    with DATASETS.switch_scope_and_registry('mmdet') as registry:
+        metainfo = {'classes': ('cat', 'dog')}
+        (kept,) = registry.build(
+            {'type': 'CocoDataset', 'ann_file': str(path), 'data_prefix': {'img': str(images)}, 'pipeline': [],
+             'metainfo': metainfo, 'filter_cfg': {'filter_empty_gt': True}}
+        )  # fmt: skip
+    assert len([one for one in kept['instances'] if not one['ignore_flag']]) == 1
+    with pytest.raises(InputError, match='none of its 1 boxes is usable'):
+        check_coco(write(tmp_path / 'b.json', annotations=boxes[1:]), images)
+
+
+def test_images_that_the_filter_leaves_out_are_counted(sample):
+    cfg = use_coco_folder(detector(filter_cfg={'filter_empty_gt': True}), sample)
+    bare = [line for line in check_config_data(cfg) if 'left out by filter_empty_gt' in line]
+    data = json.loads((sample / 'annotations/instances_train.json').read_text())
+    count = len({entry['id'] for entry in data['images']} - {entry['image_id'] for entry in data['annotations']})
+    assert count > 0
+    assert [f': {count} of 40 images have no annotations' in line for line in bare] == [True]
+
+
+@pytest.mark.parametrize(('suffix', 'most', 'said'), [('png', 4095, 1), ('tif', 4095, 1), ('png', 65535, 0)])
+def test_images_of_12_bits_in_16_are_named(tmp_path, suffix, most, said):
+    name = f'a.{suffix}'
+    cv2.imwrite(str(tmp_path / name), np.linspace(0, most, 48 * 64).reshape(48, 64).astype(np.uint16))
+    trained_on = mmcv.imread(tmp_path / name)
+    assert (trained_on.max() < 16) == bool(said)
+    warnings = check_coco(write(tmp_path / 'a.json', files=(name,)), tmp_path)
+    assert [f'{name}: 16 bits a pixel with values up to {most}' in line for line in warnings] == [True] * said
 
 
 def test_categories_against_classes(tmp_path, images):
@@ -177,7 +228,7 @@ def test_paths_and_classes_of_a_config(sample, key, value, message):
 def test_evaluator(sample):
     cfg = use_coco_folder(detector(), sample)
     cfg.val_evaluator.ann_file = cfg.train_dataloader.dataset.dataset.ann_file
-    assert len(check_config_data(cfg)) == 1
+    assert len(no_crowds(check_config_data(cfg))) == 1
     cfg.val_evaluator = [{'type': 'CocoMetric', 'ann_file': '/nowhere/a.json'}]
     with pytest.raises(InputError, match=r'val_evaluator\.ann_file: annotation file /nowhere/a\.json does not exist'):
         check_config_data(cfg)
@@ -190,7 +241,7 @@ def test_level_and_skipping(sample, tmp_path):
     with pytest.raises(InputError, match='1 of 40 images'):
         check_config_data(cfg)
     cfg.train_dataloader.dataset.dataset.pipeline = [{'type': 'mmlight.LoadImage', 'on_error': 'skip'}]
-    assert len(check_config_data(cfg)) == 1
+    assert len(no_crowds(check_config_data(cfg))) == 1
     cfg.data_check = 'off'
     cfg.model.roi_head.mask_head.num_classes = 1
     assert check_config_data(cfg) == []

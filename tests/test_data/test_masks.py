@@ -46,6 +46,14 @@ def grey_as_rgb(path: Path, number: int) -> None:
     Image.fromarray(np.repeat(indices(number)[..., None], 3, 2)).save(path)
 
 
+def greys(path: Path, number: int) -> None:
+    Image.fromarray(np.array([0, 128, 255], np.uint8)[indices(number)]).save(path)
+
+
+def deep(path: Path, number: int) -> None:
+    Image.fromarray(indices(number).astype(np.uint16)).save(path)
+
+
 def one_bit(path: Path, number: int) -> None:
     Image.fromarray(indices(number, 2) * np.uint8(255)).convert('1').save(path)
 
@@ -83,6 +91,7 @@ FOLDERS = {
     'index': lambda r: folder(r, *BESIDE),
     'palette': lambda r: folder(r, *BESIDE, palette),
     'grey as RGB': lambda r: folder(r, *BESIDE, grey_as_rgb),
+    '16 bits': lambda r: folder(r, *BESIDE, deep),
     'binary': lambda r: folder(r, *BESIDE, binary),
     'one bit': lambda r: folder(r, *BESIDE, one_bit),
     'RGB, found': lambda r: folder(r, *BESIDE, rgb),
@@ -96,6 +105,8 @@ FOLDERS = {
         r, *BESIDE, rgb, class_dict_csv='name,r,g,b\nvoid,0,0,0\nroad,128,64,128\nhouse,70,70,70\n'
     ),
     'index, classes.txt': lambda r: folder(r, *BESIDE, classes_txt='void\nroad\nhouse\n'),
+    'greys, classes.txt': lambda r: folder(r, *BESIDE, greys, classes_txt='void\nroad\nhouse\n'),
+    'whole names': lambda r: folder(r, BESIDE[0], 'masks/{split}/{name}.jpg.png'),
     'splits outside': lambda r: folder(r, '{split}/Images/{name}.jpg', '{split}/Masks/{name}_mask.png'),
     'camvid': lambda r: folder(r, '{split}/{name}.png', '{split}annot/{name}.png'),
     'cityscapes': lambda r: folder(r, *CITY),
@@ -135,7 +146,7 @@ def test_classes_and_indices(kind, tmp_path):
 
 
 @pytest.mark.parametrize('config', ['bisenet_xception39_custom-masks', 'dfanet_a_custom-masks'])
-@pytest.mark.parametrize('kind', ['RGB, found', 'binary', 'palette'])
+@pytest.mark.parametrize('kind', ['RGB, found', 'binary', 'palette', 'grey as RGB', '16 bits'])
 def test_a_config_gets_them(config, kind, tmp_path):
     FOLDERS[kind](tmp_path / 'data')
     cfg = use_mask_folder(load_config(config), tmp_path / 'data', tmp_path / 'run')
@@ -182,6 +193,7 @@ WRONG = {
     ),
     'one value': (lambda r: folder(r, *BESIDE, lambda path, _: Image.fromarray(np.zeros(SIZE, np.uint8)).save(path)),
                   'nothing to tell apart'),
+    'greys without names': (lambda r: folder(r, *BESIDE, greys), 'masks hold 0, 128, 255 alone: class indices, or gre'),
     'no val': (later(FOLDERS['camvid'], lambda r: [p.unlink() for p in (r / 'valannot').iterdir()]), 'none of val'),
 }  # fmt: skip
 

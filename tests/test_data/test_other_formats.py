@@ -1,6 +1,7 @@
 """Pascal VOC and YOLO folders, as labelling tools write them, give the boxes, labels and names that were drawn."""
 
 import io
+import json
 from contextlib import redirect_stdout
 from pathlib import Path
 
@@ -232,3 +233,19 @@ def test_what_is_wrong_is_named(fault, tmp_path):
     make(tmp_path / 'data')
     with pytest.raises(InputError, match=message):
         find_splits(tmp_path / 'data', tmp_path / 'out')
+
+
+@pytest.mark.parametrize(('turn', 'moved'), [(6, [24, 12, 24, 30]), (8, [12, 38, 24, 30])])
+def test_voc_boxes_of_an_image_that_exif_turns(turn, moved, tmp_path):
+    """labelImg writes the size that is stored, and boxes in that; sizes as shown are left alone."""
+    exif = Image.Exif()
+    exif[0x0112] = turn
+    box = (1, 12, 12, 42, 36)
+    for split in ('train', 'val'):
+        picture(tmp_path / split / 'a.jpg')
+        Image.open(tmp_path / split / 'a.jpg').save(tmp_path / split / 'a.jpg', exif=exif)
+    xml(tmp_path / 'train/a.xml', [box])
+    xml(tmp_path / 'val/a.xml', [box], size=(HEIGHT, WIDTH))
+    found = find_splits(tmp_path, tmp_path / 'made')
+    boxes = [json.loads(found[split].ann_file.read_text())['annotations'][0]['bbox'] for split in ('train', 'val')]
+    assert boxes == [moved, [12, 12, 30, 24]]

@@ -35,12 +35,17 @@ ANNOTATIONS = {
     'right': (annotation(), {}, 0),
     'no area': (annotation(area='gone'), {'area': 200}, 1),
     'area null': (annotation(area=None), {'area': 200}, 1),
+    'area 0': (annotation(area=0), {'area': 200}, 1),
+    'area below 0': (annotation(area=-1), {'area': 200}, 1),
+    'area of a line': (annotation(area=0, segmentation=[[0, 0, 9, 0, 5, 0]]), {'area': 200}, 1),
     'area of a polygon': (annotation(area=None, segmentation=TRIANGLE), {'area': 50}, 1),
-    'area is a string': (annotation(area='200.0'), {'area': 200}, 0),
+    'area is a string': (annotation(area='200.0'), {'area': 200}, 1),
     'area is a word': (annotation(area='large'), {'area': 200}, 1),
     'no iscrowd': (annotation(iscrowd='gone'), {'iscrowd': 0}, 1),
     'iscrowd null': (annotation(iscrowd=None), {'iscrowd': 0}, 1),
-    'iscrowd true': (annotation(iscrowd=True), {'iscrowd': 1}, 0),
+    'iscrowd true': (annotation(iscrowd=True), {'iscrowd': 1}, 1),
+    'iscrowd a string': (annotation(iscrowd='0'), {'iscrowd': 0}, 1),
+    'box of strings': (annotation(bbox=['2', '3', '20', '10']), {'bbox': [2, 3, 20, 10]}, 1),
     'id 0': (annotation(id=0), {'id': 1}, 1),
     'id missing': (annotation(id='gone'), {'id': 1}, 1),
     'id a string': (annotation(id='7'), {'id': 1}, 1),
@@ -72,7 +77,7 @@ def test_categories_are_sorted_named_by_strings_and_without_parents(tmp_path):
 IMAGES = {
     'height null': (image(height=None), (64, 48), 1),
     'width missing': ({'id': 0, 'file_name': 'a.jpg'}, (64, 48), 1),
-    'strings': (image(width='64', height='48'), (64, 48), 0),
+    'strings': (image(width='64', height='48'), (64, 48), 1),
     'zero': (image(width=0), (64, 48), 1),
 }
 
@@ -135,6 +140,34 @@ def test_boxes_turn_with_the_image(tmp_path, turn):
     ]
 
 
+def upside_down(folder, names, turn=3, size=(64, 48)):
+    exif = Image.Exif()
+    exif[ORIENTATION] = turn
+    folder.mkdir(exist_ok=True)
+    for name in names:
+        Image.fromarray(np.zeros((size[1], size[0], 3), np.uint8)).save(folder / name, exif=exif)
+
+
+@pytest.mark.parametrize(
+    ('beside', 'moved', 'said'),
+    [
+        (None, False, ['1 images are turned by EXIF, their boxes taken to be those of the turned: a.jpg']),
+        ((64, 48), True, ['2 images are turned by their EXIF orientation, their boxes too: b.jpg, a.jpg']),
+        ((48, 64), False, []),
+    ],
+)
+def test_an_upside_down_image_goes_with_the_others(tmp_path, beside, moved, said):
+    """Its size does not tell whether boxes are those before or behind EXIF; those of images on their side do."""
+    upside_down(tmp_path / 'images', ['a.jpg'])
+    images = [image()]
+    if beside:
+        upside_down(tmp_path / 'images', ['b.jpg'], turn=6)
+        images = [image(id=1, file_name='b.jpg', width=beside[0], height=beside[1]), *images]
+    data = read_coco(write(tmp_path / 'a.json', images=images, annotations=[annotation()]))
+    assert Repair(data, 'file', tmp_path / 'images').run() == [f'file: {line}' for line in said]
+    assert data['annotations'][0]['bbox'] == ([42, 35, 20, 10] if moved else [2, 3, 20, 10])
+
+
 def test_boxes_shrink_with_the_image(tmp_path):
     folder = pictures(tmp_path / 'images')
     data = read_coco(write(tmp_path / 'a.json', images=[image(width=128, height=96)], annotations=[annotation()]))
@@ -189,6 +222,35 @@ def test_backslashes_in_file_names(tmp_path):
     (line,) = Repair(data, 'file', folder.parent).run()
     assert data['images'][0]['file_name'] == 'sub/a.jpg'
     assert r'sub\a.jpg -> sub/a.jpg' in line
+
+
+def test_a_category_that_the_split_has_not_is_added(tmp_path):
+    folder = pictures(tmp_path / 'images')
+    data = read_coco(write(tmp_path / 'a.json', files=('a.jpg',), names=('cat',)))
+    lines = Repair(data, 'file', folder, ('ant', 'cat', 'dog')).run()
+    assert [entry['name'] for entry in data['categories']] == ['ant', 'cat', 'dog']
+    assert 'file: categories of the training that it lacks are added: ant, dog' in lines
+    assert len({entry['id'] for entry in data['categories']}) == 3
+
+
+def test_names_of_urls(tmp_path):
+    folder = pictures(tmp_path / 'images', ('a b.jpg',))
+    data = read_coco(write(tmp_path / 'a.json', images=[image(file_name='/data/upload/1/a%20b.jpg')]))
+    Repair(data, 'file', folder).run()
+    assert data['images'][0]['file_name'] == 'a b.jpg'
+
+
+@pytest.mark.parametrize('listed', ['a', 'a.png', 'sub/A.JPEG', '/home/me/a.webp'])
+def test_images_saved_in_another_format(tmp_path, listed):
+    folder = pictures(tmp_path / 'images', ('a.jpg', 'b.jpg'))
+    data = read_coco(write(tmp_path / 'a.json', images=[image(file_name=listed)]))
+    (line,) = Repair(data, 'file', folder).run()
+    assert data['images'][0]['file_name'] == 'a.jpg'
+    assert f'{listed} -> a.jpg' in line
+    pictures(folder / 'sub', ('a.bmp',))  # now it might be either
+    data = read_coco(tmp_path / 'a.json')
+    Repair(data, 'file', folder).run()
+    assert data['images'][0]['file_name'] == listed
 
 
 def test_fractions_are_no_pixels(tmp_path):

@@ -11,7 +11,7 @@ from mmlight.cli import main
 from mmlight.data.check import check_coco, check_config_data
 from mmlight.data.coco_folder import use_coco_folder
 from mmlight.data.masks import use_mask_folder
-from mmlight.data.survey import survey
+from mmlight.data.survey import LINE, TILE, colour, survey
 from mmlight.errors import InputError
 from mmlight.runtime.config import load_config
 
@@ -70,6 +70,35 @@ def test_the_sheet_shows_the_boxes(tmp_path):
     survey(coco(tmp_path / 'data'), tmp_path / 'sheets' / 'sheet.png')
     sheet = np.asarray(Image.open(tmp_path / 'sheets' / 'sheet.png'))
     assert len({tuple(pixel) for pixel in sheet[::3, ::3].reshape(-1, 3)}) > 3  # ground, three greys, outlines
+
+
+@pytest.mark.parametrize('name', ['猫 & собака', '$x^2$', '', 'two\nlines', 'x' * 300])
+def test_any_name_is_drawn(name, tmp_path):
+    root = coco(tmp_path / 'data')
+    for file in root.glob('annotations/*'):
+        data = json.loads(file.read_text())
+        data['categories'][0]['name'] = name
+        file.write_text(json.dumps(data))
+    survey(root, tmp_path / 'sheet.png')
+    assert np.asarray(Image.open(tmp_path / 'sheet.png')).std() > 5
+
+
+def test_names_of_masks_stand_below_them(tmp_path):
+    for names in (['a', 'b'], [f'a long name of a class {number}' for number in range(40)]):
+        for number in range(2):
+            for part, array in (
+                ('images', np.full((48, 64, 3), 90, np.uint8)),
+                ('masks', np.arange(48 * 64).reshape(48, 64).astype(np.uint8) % 2),
+            ):
+                path = tmp_path / f'{len(names)}/{part}/{number}.png'
+                path.parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(array).save(path)
+        (tmp_path / f'{len(names)}/classes.txt').write_text('\n'.join(names))
+        survey(tmp_path / f'{len(names)}', tmp_path / 'sheet.png')
+        below = np.asarray(Image.open(tmp_path / 'sheet.png'))[TILE:]
+        assert below.shape[0] == LINE + 4 if len(names) == 2 else below.shape[0] > 5 * LINE
+        for number in range(len(names)):
+            assert (below == colour(number)).all(-1).sum() > 20, number
 
 
 def test_masks(tmp_path, capsys):
