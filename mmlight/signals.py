@@ -93,12 +93,14 @@ def children_die_with_us() -> None:
 def watched(work: bytes, *arguments: Any) -> None:
     """In a spawned process: call the pickled ``work`` with ``arguments``; both end as soon as the parent does.
 
-    ``work`` is pickled because its imports take seconds, in which the watch must be up already.
+    ``work``, which comes from the parent, is pickled because its imports take seconds, in which the watch must be up
+    already.
     """
     os.setpgrp()  # with all that the work starts
     parent: Any = multiprocessing.parent_process()
     threading.Thread(target=_die_with, args=(parent.sentinel,), daemon=True).start()
-    pickle.loads(work)(*arguments)  # nosec B301 (from our parent)
+    call = pickle.loads(work)  # nosec B301
+    call(*arguments)
 
 
 def _die_with(sentinel: int) -> None:

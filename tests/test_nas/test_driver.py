@@ -215,9 +215,8 @@ if multiprocessing.parent_process():
 @pytest.mark.skipif(not Path('/proc/self/task').exists(), reason='looks into /proc')
 def test_a_worker_that_imports_dies_with_its_driver(tmp_path):
     (tmp_path / 'slow.py').write_text(SLOW)
-    script = (
-        'import slow as s, time; from mmlight.nas.backends import *; Processes(s.objective, ".", 1); time.sleep(99)'
-    )
+    begins = 'from mmlight.nas.backends import Processes; Processes(slow.objective, ".", 1)'
+    script = f'import slow, time; {begins}; time.sleep(60)'
     environment = {**os.environ, 'PYTHONPATH': os.pathsep.join([str(ROOT), str(tmp_path)])}
     with subprocess.Popen([sys.executable, '-c', script], env=environment, cwd=tmp_path) as process:
         while not (tmp_path / 'pid').exists():
