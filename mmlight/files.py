@@ -1,10 +1,13 @@
 """Files that appear whole or not at all."""
 
 import os
-from contextlib import suppress
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
 from io import BufferedWriter
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from uuid import uuid4
 
 from mmlight.errors import InputError
@@ -49,6 +52,20 @@ def put(content: bytes | memoryview | str, path: str | os.PathLike, sync: bool =
     return path
 
 
+@contextmanager
+def folder_beside(path: Path) -> Iterator[Path]:
+    """A folder beside ``path`` for what moves there once whole; gone afterwards, or swept if this process dies."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _swept(path.parent.absolute())
+    with TemporaryDirectory(dir=path.parent, prefix=f'.{path.name[:60]}.', suffix='.part') as name:
+        locked = _locked_folder(name)
+        try:
+            yield Path(name)
+        finally:
+            if locked is not None:
+                os.close(locked)
+
+
 def check_writable(path: str | os.PathLike, option: str) -> None:
     """Raise an ``InputError`` where :func:`put` could not write, before minutes of work are lost."""
     folder = path = Path(path)
@@ -71,11 +88,28 @@ def _opened(path: Path) -> tuple[Path, BufferedWriter]:
         file.close()  # swept before it was locked
 
 
+def _locked_folder(folder: str | Path) -> int | None:
+    """A descriptor that holds ``folder``; None where the system has no locks."""
+    if fcntl is None:
+        return None
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
 def sweep(folder: Path) -> None:
     """Remove what killed writers left half-written in ``folder``; what is being written is locked, and stays."""
     for part in folder.glob('.*.*.part'):
         with suppress(OSError):
-            if fcntl is not None and part.is_file():
+            if fcntl is not None and part.is_dir():
+                descriptor = _locked_folder(part)
+                shutil.rmtree(part)
+                os.close(descriptor)
+            elif fcntl is not None and part.is_file():
                 with open(part, 'r+b') as file:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     part.unlink()

@@ -3,12 +3,16 @@
 import contextlib
 import ctypes
 import functools
+import multiprocessing
+import multiprocessing.connection
 import os
+import pickle
 import signal
 import sys
 import threading
 from collections.abc import Iterator
 from types import FrameType
+from typing import Any
 
 
 class Terminated(KeyboardInterrupt):
@@ -84,3 +88,21 @@ def children_die_with_us() -> None:
         return
     prctl = ctypes.CDLL(None).prctl
     os.register_at_fork(after_in_child=lambda: prctl(1, signal.SIGKILL))  # PR_SET_PDEATHSIG
+
+
+def watched(work: bytes, *arguments: Any) -> None:
+    """In a spawned process: call the pickled ``work`` with ``arguments``; both end as soon as the parent does.
+
+    ``work``, which comes from the parent, is pickled because its imports take seconds, in which the watch must be up
+    already.
+    """
+    os.setpgrp()  # with all that the work starts
+    parent: Any = multiprocessing.parent_process()
+    threading.Thread(target=_die_with, args=(parent.sentinel,), daemon=True).start()
+    call = pickle.loads(work)  # nosec B301
+    call(*arguments)
+
+
+def _die_with(sentinel: int) -> None:
+    multiprocessing.connection.wait([sentinel])
+    os.killpg(0, signal.SIGKILL)

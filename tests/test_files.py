@@ -16,7 +16,7 @@ from mmlight.data.masks import find_masks, write_pairs
 from mmlight.data.rendering import OpenImage
 from mmlight.data.survey import survey
 from mmlight.errors import InputError
-from mmlight.files import _swept, put, sweep
+from mmlight.files import _swept, folder_beside, put, sweep
 
 
 def half_written(path: Path) -> Path:
@@ -38,6 +38,24 @@ def test_a_kill_keeps_what_was_there(tmp_path):
     assert (tmp_path / 'made' / 'file.json').read_text() == 'earlier'
     assert put(b'later', tmp_path / 'made' / 'another.json').read_bytes() == b'later'
     assert not part.exists()
+
+
+def test_a_kill_leaves_its_folder_to_the_next_start(tmp_path):
+    """As an export that is killed while its file is verified."""
+    child = os.fork()
+    if not child:
+        with folder_beside(tmp_path / 'net.onnx') as folder:
+            put(b'half', folder / 'onnx' / 'net.onnx')
+            os.kill(os.getpid(), signal.SIGKILL)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    assert len(list(tmp_path.iterdir())) == 1
+    _swept.cache_clear()
+    with folder_beside(tmp_path / 'net.onnx') as folder:
+        assert list(tmp_path.iterdir()) == [folder]
+        code = f'from pathlib import Path; from mmlight.files import sweep; sweep(Path({str(tmp_path)!r}))'
+        subprocess.run([sys.executable, '-c', code], env=environment(), check=True)
+        assert folder.is_dir()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_is_being_written_stays(tmp_path, monkeypatch):

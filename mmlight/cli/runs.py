@@ -176,6 +176,7 @@ def _own_search(args: argparse.Namespace, work_dir: Path) -> str | Path:
     changes = dict(args.cfg_options or {}, **({} if args.seed is None else {'search.seed': args.seed}))
     if not changes and args.data is None:
         return args.config
+    from mmlight.files import put
     from mmlight.nas.search import load_search
     from mmlight.runtime.run import RunOptions, prepare
 
@@ -183,6 +184,4 @@ def _own_search(args: argparse.Namespace, work_dir: Path) -> str | Path:
     cfg = prepare(args.config, RunOptions(work_dir, changes, data=args.data))
     cfg.pop('work_dir')  # a trial has its own
     written = work_dir / f'own_{Path(args.config).name.removesuffix(".py")}.py'
-    work_dir.mkdir(parents=True, exist_ok=True)
-    cfg.dump(written)
-    return written
+    return put(cfg.pretty_text, written)

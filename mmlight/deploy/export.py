@@ -6,7 +6,6 @@ import importlib
 import json
 import os
 import re
-import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -26,6 +25,7 @@ from mmlight.deploy.graphs import DetectorGraph, SegmentorGraph
 from mmlight.deploy.random_weights import liven
 from mmlight.deploy.roi_features import exportable_extractors
 from mmlight.errors import InputError
+from mmlight.files import folder_beside
 from mmlight.runtime.config import load_config
 from mmlight.runtime.device import use_device
 from mmlight.runtime.inference import evaluated_shape
@@ -119,8 +119,7 @@ def export(
     description['weights'] = None if weights is None else str(weights)
     axes = [name for name in AXES if name in dynamic or (name != 'batch' and 'size' in dynamic)]
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=file.parent) as folder:  # nothing half-written stays, whatever happens
+        with folder_beside(file) as folder:  # nothing half-written stays, whatever happens
             part = f'{folder}/part.onnx'
             write(graph, torch.zeros(1, 3, *size), part, opset, axes)
             written = onnx.load(part)

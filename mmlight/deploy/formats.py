@@ -7,7 +7,6 @@ import json
 import re
 import shutil
 import sys
-import tempfile
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -22,6 +21,7 @@ from mmengine.config import Config
 from mmlight.deploy.export import KEY, Exported, export
 from mmlight.deploy.verification import Agreement, verify
 from mmlight.errors import InputError
+from mmlight.files import folder_beside
 from mmlight.runtime.config import one_line
 
 
@@ -52,8 +52,7 @@ def export_verified(
     if out.is_dir() and kind != 'coreml':
         raise InputError(f'--out {out}: is a folder; must be a file')
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=out.parent) as folder:
+        with folder_beside(out) as folder:
             file = Path(folder, 'onnx', out.with_suffix('.onnx').name if kind != 'onnx' else out.name)
             made = export(cfg, weights, file, **options)
             agreement = verify(made, images)
@@ -66,7 +65,7 @@ def export_verified(
                     shutil.rmtree(out.parent / part.name, ignore_errors=True)
                 part.replace(out.parent / part.name)
     except InputError as error:  # which names a file that is gone
-        raise InputError(re.sub(rf'{re.escape(folder)}/\w+/', f'{out.parent}/', str(error))) from error
+        raise InputError(re.sub(rf'{re.escape(str(folder))}/\w+/', f'{out.parent}/', str(error))) from error
     except OSError as error:
         raise InputError(f'--out {out}: cannot be written ({error.strerror or error})') from error
     return replace(made, file=out), agreement

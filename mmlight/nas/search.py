@@ -12,6 +12,7 @@ from mmengine.config import Config
 from mmengine.registry import Registry
 
 from mmlight.errors import InputError
+from mmlight.files import put
 from mmlight.nas.backends import Backend, make_backend
 from mmlight.nas.driver import Progress, SearchDriver, Trial
 from mmlight.nas.front import write as write_front
@@ -193,7 +194,7 @@ def _keep(cfg: Config, config: str | os.PathLike, path: Path) -> None:
     kept = copy.deepcopy(cfg)
     if kept.search.objective.config == str(find_config(config)):
         del kept.search.objective['config']
-    kept.dump(path)
+    put(kept.pretty_text, path)
 
 
 class Display:

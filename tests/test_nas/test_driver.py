@@ -198,6 +198,37 @@ def runs(pid: int) -> bool:
         return False
 
 
+SLOW = """
+import multiprocessing, os, time
+from pathlib import Path
+
+def objective(choices, folder):
+    pass
+
+if multiprocessing.parent_process():
+    Path('part').write_text(str(os.getpid()))
+    os.rename('part', 'pid')
+    time.sleep(60)
+"""
+
+
+@pytest.mark.skipif(not Path('/proc/self/task').exists(), reason='looks into /proc')
+def test_a_worker_that_imports_dies_with_its_driver(tmp_path):
+    (tmp_path / 'slow.py').write_text(SLOW)
+    begins = 'from mmlight.nas.backends import Processes; Processes(slow.objective, ".", 1)'
+    script = f'import slow, time; {begins}; time.sleep(60)'
+    environment = {**os.environ, 'PYTHONPATH': os.pathsep.join([str(ROOT), str(tmp_path)])}
+    with subprocess.Popen([sys.executable, '-c', script], env=environment, cwd=tmp_path) as process:
+        while not (tmp_path / 'pid').exists():
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.kill()
+    end = time.monotonic() + 2
+    while runs(worker := int((tmp_path / 'pid').read_text())) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert not runs(worker)
+
+
 @pytest.mark.skipif(not Path('/proc/self/task').exists(), reason='looks into /proc')
 def test_a_dead_worker_s_training_ends_before_the_next_try(tmp_path):
     pool, pid = Processes(Starts(), tmp_path, 1), tmp_path / 'trials' / '000000' / 'pid'

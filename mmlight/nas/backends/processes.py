@@ -4,25 +4,24 @@ import contextlib
 import multiprocessing
 import multiprocessing.connection
 import os
+import pickle
 import signal
-import threading
 from collections import deque
 from collections.abc import Sequence
+from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any, NoReturn
 
 from mmlight.errors import InputError
 from mmlight.nas.backends.base import Backend, Objective, Outcome, attempt, check_workers
 from mmlight.nas.samplers.base import Choices
+from mmlight.signals import watched
 
 SPAWN = multiprocessing.get_context('spawn')
 
 
-def _work(connection: Connection, objective: Objective, work_dir: str, device: str | None) -> None:
-    """A worker's life: trials from the pipe, outcomes into it, until the pipe closes or the driver dies."""
-    os.setpgrp()  # with all that the objective starts
-    parent: Any = multiprocessing.parent_process()
-    threading.Thread(target=_die_with, args=(parent.sentinel,), daemon=True).start()
+def _work(objective: Objective, work_dir: str, device: str | None, connection: Connection) -> None:
+    """A worker's life: trials from the pipe, outcomes into it, until the pipe closes."""
     if device is not None:
         os.environ['CUDA_VISIBLE_DEVICES'] = device
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -37,16 +36,12 @@ def _work(connection: Connection, objective: Objective, work_dir: str, device: s
             connection.send(error)
 
 
-def _die_with(sentinel: int) -> None:
-    multiprocessing.connection.wait([sentinel])
-    os.killpg(0, signal.SIGKILL)
-
-
 class _Worker:
     def __init__(self, name: str, *arguments: object):
         self.name = name
         self.connection, other = SPAWN.Pipe()
-        self.process: Any = SPAWN.Process(target=_work, args=(other, *arguments), daemon=False)
+        work = pickle.dumps(partial(_work, *arguments))
+        self.process: Any = SPAWN.Process(target=watched, args=(work, other), daemon=False)
         self.process.start()
         other.close()
         self.number: int | None = None
