@@ -106,9 +106,10 @@ def sweep(folder: Path) -> None:
     for part in folder.glob('.*.*.part'):
         with suppress(OSError):
             if fcntl is not None and part.is_dir():
-                descriptor = _locked_folder(part)
+                held = _locked_folder(part)
                 shutil.rmtree(part)
-                os.close(descriptor)
+                if held is not None:
+                    os.close(held)
             elif fcntl is not None and part.is_file():
                 with open(part, 'r+b') as file:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -3,6 +3,8 @@
 import copy
 import functools
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ import torch
 import yaml
 from mmengine.config import Config
 from mmengine.runner import Runner
+from tiny_project import environment
 
 from mmlight.data.coco_folder import iter_class_counts
 from mmlight.data.sample import generate
@@ -200,6 +203,39 @@ def test_a_step_of_training_and_of_validation(path, sample, tmp_path):
         if 'reg' in name:
             parameter.data.zero_()
     assert {'coco/bbox_mAP', 'mIoU'} & set(runner.val())
+
+
+def three_steps_on_two_processes(cfg: Config, folder: Path) -> subprocess.CompletedProcess:
+    """The second step fails where the first left a parameter without a gradient, unless a config looks for those."""
+    cfg.model.backbone.pop('init_cfg', None)
+    cfg.train_cfg = dict(type='IterBasedTrainLoop', max_iters=3, val_interval=100)
+    cfg.train_dataloader.sampler = dict(type='InfiniteSampler')
+    cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+    cfg.param_scheduler, cfg.default_hooks.checkpoint = [], dict(type='CheckpointHook', by_epoch=False, interval=100)
+    cfg.pop('find_unused_parameters', None)
+    (folder / 'config.py').write_text(cfg.pretty_text)
+    command = ['bash', ROOT / 'tools/dist_train.sh', folder / 'config.py', '2', '--work-dir', folder / 'run']
+    variables = {**environment(), 'PYTHON': sys.executable, 'OMP_NUM_THREADS': '1'}
+    return subprocess.run(
+        [*command, '--no-report'], env=variables, capture_output=True, text=True, timeout=600, check=False
+    )
+
+
+@pytest.mark.long
+@pytest.mark.parametrize('path', [pytest.param(path, id=family(path).name) for path in CONFIGS if quick(path)])
+def test_two_processes_train_every_parameter(path, sample, tmp_path):
+    done = three_steps_on_two_processes(shrunk(path, sample), tmp_path)
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+@pytest.mark.long
+def test_two_processes_notice_a_parameter_without_gradient(sample, tmp_path):
+    """In a config that says so itself."""
+    path = next(path for path in CONFIGS if path.stem.startswith('efficientdet-seg_b4'))
+    assert loaded(path).find_unused_parameters
+    done = three_steps_on_two_processes(shrunk(path, sample), tmp_path)
+    assert done.returncode
+    assert 'Expected to have finished reduction in the prior iteration' in done.stdout + done.stderr
 
 
 @every_config
