@@ -29,7 +29,9 @@ class Options(argparse.Action):
         try:
             reader(parser, found, values, option_string)
         except RecursionError:
-            parser.error(f'{option_string}: {" ".join(values)}: dicts and such are for the config, options are plain values')
+            parser.error(
+                f'{option_string}: {" ".join(values)}: dicts and such are for the config, options are plain values'
+            )
         except (ValueError, AssertionError, SyntaxError) as error:
             parser.error(f'{option_string}: {" ".join(values)}: {error}')
         setattr(namespace, self.dest, {**(getattr(namespace, self.dest) or {}), **getattr(found, self.dest)})

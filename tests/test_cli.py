@@ -121,7 +121,10 @@ BAD = [
     ([*TRAIN, '--launcher', 'ray'], 'allowed are none, pytorch, slurm, mpi'),
     ([*TRAIN, '--device', 'tpu'], 'allowed are cpu, cuda and cuda:N'),
     ([*TRAIN, '--device', 'cuda:99'], '--device cuda:99'),
-    ([*TRAIN, '--amp', '--cfg-options', 'optim_wrapper.type=ApexOptimWrapper'], '--amp: works with optim_wrapper type OptimWrapper'),
+    (
+        [*TRAIN, '--amp', '--cfg-options', 'optim_wrapper.type=ApexOptimWrapper'],
+        '--amp: works with optim_wrapper type OptimWrapper',
+    ),
     ([*TRAIN, '--auto-scale-lr'], 'auto_scale_lr.base_batch_size'),
     ([*TRAIN, '--epochs', '0'], '--epochs 0: at least 1'),
     (['train', '{det_iter}', '--work-dir', '{tmp}/work', '--epochs', '2'], 'counts iterations'),

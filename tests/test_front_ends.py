@@ -165,7 +165,7 @@ def test_boards(installed, tmp_path):
     command = ['python', '-m', 'pip', 'install', '-q', 'tensorboard', 'wandb']
     subprocess.run(command, check=True, env=installed)
     (tmp_path / 'my.py').write_text(f"""
-_base_ = 'mmlight::{"/".join(Path(SEGMENTORS['shipped']).parts[-2:])}'
+_base_ = 'mmlight::{'/'.join(Path(SEGMENTORS['shipped']).parts[-2:])}'
 visualizer = dict(vis_backends=[
     dict(type='TensorboardVisBackend'), dict(type='WandbVisBackend', init_kwargs=dict(mode='offline'))])
 """)

@@ -70,10 +70,10 @@ class OpenImage(LoadImage):
         data = read(path, self.backend_args)
         if data.startswith(b'\xff\xd8') and self.color_type == 'color':
             # a header that cannot be read is for the decoder to complain of
-            with suppress(OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError):
-                with Image.open(io.BytesIO(data)) as header:  # reads no pixel
-                    if header.mode == 'RGB' and header.getexif().get(ORIENTATION, 1) == 1:
-                        return JPEG(path, data, header.size[::-1])
+            unreadable = OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError
+            with suppress(*unreadable), Image.open(io.BytesIO(data)) as header:  # reads no pixel
+                if header.mode == 'RGB' and header.getexif().get(ORIENTATION, 1) == 1:
+                    return JPEG(path, data, header.size[::-1])
         return self._decode(path, data)
 
     def _cached(self, path: str, folder: Path) -> np.ndarray:

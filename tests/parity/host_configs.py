@@ -11,6 +11,7 @@ import argparse
 import copy
 import json
 import logging
+import os
 import re
 import sys
 import sysconfig
@@ -86,8 +87,8 @@ def _fewer(part: Any) -> None:
             part[key] = min(value, 32)
 
 
-def image(size: Size) -> torch.Tensor:
-    return torch.randint(0, 256, (3, *size), dtype=torch.uint8)
+def image(size: Size, channels: int = 3) -> torch.Tensor:
+    return torch.randint(0, 256, (channels, *size), dtype=torch.uint8)
 
 
 def instances(size: Size) -> InstanceData:
@@ -130,12 +131,14 @@ def detection_batch(model: ConfigDict, size: Size) -> dict:
         for _ in range(2):
             video = TrackDataSample(metainfo=dict(key_frames_inds=[0], ref_frames_inds=[1]))
             video.video_data_samples = [detection_sample(size), detection_sample(size)]
+            for sample in video.video_data_samples:  # whose preprocessor leaves boxes as they are
+                sample.gt_instances.bboxes = sample.gt_instances.bboxes.tensor
             videos.append(video)
         return dict(inputs=[torch.stack([image(size), image(size)]) for _ in videos], data_samples=videos)
     return dict(inputs=[image(size), image(size)], data_samples=[detection_sample(size), detection_sample(size)])
 
 
-def segmentation_batch(size: Size) -> dict:
+def segmentation_batch(model: ConfigDict, size: Size) -> dict:
     """What the training loader of mmseg would give."""
     from mmseg.structures import SegDataSample
 
@@ -146,7 +149,8 @@ def segmentation_batch(size: Size) -> dict:
         sample.gt_edge_map = PixelData(data=torch.randint(0, 2, (1, *size)))
         sample.gt_depth_map = PixelData(data=torch.rand(1, *size) + 0.5)
         samples.append(sample)
-    return dict(inputs=[image(size), image(size)], data_samples=samples)
+    channels = len(model.get('data_preprocessor', {}).get('mean', 'RGB'))
+    return dict(inputs=[image(size, channels), image(size, channels)], data_samples=samples)
 
 
 def train_step(model: ConfigDict, host: str, size: Size) -> None:
@@ -156,10 +160,11 @@ def train_step(model: ConfigDict, host: str, size: Size) -> None:
     np.random.seed(0)
     MessageHub.get_current_instance().update_info('iter', 0)
     model = fit(model, size)
-    built = revert_sync_batchnorm(registry.build(model)).train()
+    built = revert_sync_batchnorm(registry.build(model))
+    built.train()  # a few return nothing
     built.init_weights()
     optimizer = torch.optim.SGD([value for value in built.parameters() if value.requires_grad], lr=1e-6)
-    batch = detection_batch(model, size) if host == 'mmdet' else segmentation_batch(size)
+    batch = detection_batch(model, size) if host == 'mmdet' else segmentation_batch(model, size)
     losses = built.train_step(batch, OptimWrapper(optimizer))
     bad = [name for name, value in losses.items() if 'loss' in name and not torch.isfinite(value).all()]
     if bad or not any('loss' in name for name in losses):
@@ -189,6 +194,7 @@ def reason(error: Exception) -> str:
 
 def walk(host: str, only: str = '', known: dict[str, str] | None = None) -> Iterator[tuple[str, str]]:
     """Each config and what became of it."""
+    os.chdir(SITE / host / '.mim')  # a few name the config of their teacher by a path from there
     logging.disable(logging.INFO)  # of each parameter, how it was initialised
     import_module(f'{host}.utils').register_all_modules(init_default_scope=False)
     init_default_scope(host)
@@ -243,6 +249,7 @@ def main() -> None:
     parser.add_argument('--table', action='store_true', help='run nothing')
     args = parser.parse_args()
     known = {}
+    args.out = args.out and args.out.absolute()
     if args.out and args.out.is_file():
         known = {row['config']: row['outcome'] for row in map(json.loads, args.out.read_text().splitlines())}
     if args.table:

@@ -284,7 +284,9 @@ def test_wrong_pipelines_say_what_is_missing(photo):
         TRANSFORMS.build(dict(type='mmlight.JitterWindow', crop_size=(8, 8), scales=[(8, 8)], ratio_range=(1, 2)))
 
 
-@pytest.mark.parametrize('content', [b'\xff\xd8', b'\xff\xd8\xff\xe0' + bytes(40), b'\xff\xd8\xff\xe1\x00\x10Exif\x00\x00MM'])
+@pytest.mark.parametrize(
+    'content', [b'\xff\xd8', b'\xff\xd8\xff\xe0' + bytes(40), b'\xff\xd8\xff\xe1\x00\x10Exif\x00\x00MM']
+)
 def test_a_jpeg_with_a_damaged_header_is_named(tmp_path, content):
     (tmp_path / 'a.jpg').write_bytes(content)
     with pytest.raises(InputError, match=r'a\.jpg'):
