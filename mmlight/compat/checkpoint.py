@@ -202,7 +202,7 @@ def _apply(module: ModuleType) -> str:
     return f'weights_only=True with {len(_allowed)} allowed names; {TRUST}=1 trusts files'
 
 
-def _apply_to_runner(module: ModuleType) -> str:
+def _apply_to_runner(module: Any) -> str:
     module._load_checkpoint = _with_state_dict(module._load_checkpoint)
     return 'bare weights load beside an EMAHook'
 

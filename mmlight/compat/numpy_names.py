@@ -21,7 +21,7 @@ class _WithFloat(ModuleType):
         return getattr(self._numpy, name)
 
 
-def _apply(module: ModuleType) -> str:
+def _apply(module: Any) -> str:
     if 'float' in vars(module.np):
         raise NotNeededError('numpy has the name float')
     module.np = _WithFloat(module.np)

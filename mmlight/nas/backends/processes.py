@@ -37,7 +37,7 @@ def _work(objective: Objective, work_dir: str, device: str | None, connection: C
 
 
 class _Worker:
-    def __init__(self, name: str, *arguments: object):
+    def __init__(self, name: str, *arguments: Any):
         self.name = name
         self.connection, other = SPAWN.Pipe()
         work = pickle.dumps(partial(_work, *arguments))
