@@ -49,7 +49,7 @@ def without_weights(value: Any) -> Any:
     """A config without weights that would be downloaded."""
     if isinstance(value, dict):
         kept = {key: inner for key, inner in value.items() if key not in ('pretrained', 'teacher_ckpt')}
-        if (kept.get('init_cfg') or {}) and 'Pretrained' in str(kept['init_cfg']):
+        if (kept.get('init_cfg') or {}) and re.search('Pretrained|checkpoint', str(kept['init_cfg'])):
             kept.pop('init_cfg')
         return {key: without_weights(inner) for key, inner in kept.items()}
     return type(value)(map(without_weights, value)) if isinstance(value, list | tuple) else value
@@ -91,7 +91,7 @@ def image(size: Size, channels: int = 3) -> torch.Tensor:
     return torch.randint(0, 256, (channels, *size), dtype=torch.uint8)
 
 
-def instances(size: Size) -> InstanceData:
+def instances(size: Size, with_masks: bool) -> InstanceData:
     from mmdet.structures.bbox import HorizontalBoxes
     from mmdet.structures.mask import BitmapMasks
 
@@ -101,17 +101,18 @@ def instances(size: Size) -> InstanceData:
     for mask, (x1, y1, x2, y2) in zip(masks, boxes.int().tolist(), strict=True):
         mask[y1:y2, x1:x2] = 1
     found = InstanceData(bboxes=HorizontalBoxes(boxes), labels=torch.zeros(2).long(), instances_ids=torch.arange(2))
-    found.masks = BitmapMasks(masks, *size)
+    if with_masks:
+        found.masks = BitmapMasks(masks, *size)
     return found
 
 
-def detection_sample(size: Size) -> Any:
+def detection_sample(model: ConfigDict, size: Size) -> Any:
     from mmdet.structures import DetDataSample
 
     shape = dict(img_shape=size, ori_shape=size, pad_shape=size, batch_input_shape=size)
     sample = DetDataSample(metainfo=dict(scale_factor=(1.0, 1.0), flip=False, flip_direction=None, **shape))
     sample.set_metainfo(dict(homography_matrix=np.eye(3, dtype=np.float32), img_id=0))
-    sample.gt_instances = instances(size)
+    sample.gt_instances = instances(size, 'mask' in str(model).lower())
     sample.ignored_instances = sample.gt_instances[:0]
     sample.proposals = InstanceData(bboxes=sample.gt_instances.bboxes.tensor, scores=torch.ones(2))
     sample.gt_sem_seg = PixelData(sem_seg=torch.zeros(1, *size).long())
@@ -123,19 +124,23 @@ def detection_batch(model: ConfigDict, size: Size) -> dict:
     if 'semi_train_cfg' in model:
         views = ('sup', 'unsup_teacher', 'unsup_student')
         images = {view: [image(size), image(size)] for view in views}
-        return dict(inputs=images, data_samples={view: [detection_sample(size) for _ in range(2)] for view in views})
+        return dict(
+            inputs=images, data_samples={view: [detection_sample(model, size) for _ in range(2)] for view in views}
+        )
     if 'Track' in (model.get('data_preprocessor') or {}).get('type', ''):
         from mmdet.structures import TrackDataSample
 
         videos = []
         for _ in range(2):
             video = TrackDataSample(metainfo=dict(key_frames_inds=[0], ref_frames_inds=[1]))
-            video.video_data_samples = [detection_sample(size), detection_sample(size)]
+            video.video_data_samples = [detection_sample(model, size), detection_sample(model, size)]
             for sample in video.video_data_samples:  # whose preprocessor leaves boxes as they are
                 sample.gt_instances.bboxes = sample.gt_instances.bboxes.tensor
             videos.append(video)
         return dict(inputs=[torch.stack([image(size), image(size)]) for _ in videos], data_samples=videos)
-    return dict(inputs=[image(size), image(size)], data_samples=[detection_sample(size), detection_sample(size)])
+    return dict(
+        inputs=[image(size), image(size)], data_samples=[detection_sample(model, size), detection_sample(model, size)]
+    )
 
 
 def segmentation_batch(model: ConfigDict, size: Size) -> dict:
