@@ -168,6 +168,8 @@ def train_step(model: ConfigDict, host: str, size: Size) -> None:
     built = revert_sync_batchnorm(registry.build(model))
     built.train()  # a few return nothing
     built.init_weights()
+    if hasattr(built, 'set_epoch'):  # what a hook of mmdet's does
+        built.set_epoch(0)
     optimizer = torch.optim.SGD([value for value in built.parameters() if value.requires_grad], lr=1e-6)
     batch = detection_batch(model, size) if host == 'mmdet' else segmentation_batch(model, size)
     losses = built.train_step(batch, OptimWrapper(optimizer))
