@@ -6,7 +6,6 @@ import sys
 import time
 from pathlib import Path
 
-import neighbours
 import pytest
 from exports import NAMES, TRUTH
 from mmengine.registry import DATASETS, init_default_scope
