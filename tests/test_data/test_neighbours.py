@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from exports import NAMES, TRUTH
 from mmengine.registry import DATASETS, init_default_scope
+from neighbouring_inputs import DETECTION
 from test_exports import boxes_of
 from test_masks import FOLDERS, WRONG
 from tiny_project import project
@@ -23,7 +24,7 @@ from mmlight.runtime.config import load_config
 SECONDS, BYTES = 60, 4e9
 LOADER = 'mmlight.LoadImage'
 MASKS = {**{name: (make, None) for name, make in FOLDERS.items()}, **WRONG}
-INPUTS = {**neighbours.DETECTION, **MASKS}
+INPUTS = {**DETECTION, **MASKS}
 
 
 def test_there_are_enough():
@@ -37,10 +38,10 @@ def read_all(cfg, tmp_path: Path) -> set[int]:
     return {loaded[number]['inputs'].shape[0] for number in range(len(loaded))}
 
 
-@pytest.mark.parametrize('name', neighbours.DETECTION)
+@pytest.mark.parametrize('name', DETECTION)
 def test_boxes(name, tmp_path):
     """What trains, trains on what was drawn; what does not is refused in a line by check or the loader."""
-    make, refused = neighbours.DETECTION[name]
+    make, refused = DETECTION[name]
     make(tmp_path / 'data')
     init_default_scope('mmdet')
     cfg = load_config(project() / 'det.py')

@@ -421,7 +421,7 @@ class Hangs:
 
 
 def test_a_trial_that_hangs_is_tried_again(tmp_path, monkeypatch):
-    monkeypatch.setattr(evaluation, 'SLOW_SECONDS', 0.5)
+    monkeypatch.setattr(evaluation, 'SLOW_SECONDS', 30.0)  # longer than a worker's imports, which count
     backend = Processes(Hangs(), tmp_path, 1)
     trials = driver(tmp_path, backend=backend, sampler=RandomSampler, trials=12).run()
     assert all(trial.reward is not None for trial in trials)
