@@ -175,9 +175,8 @@ visualizer = dict(vis_backends=[
 import sys
 from pathlib import Path
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-(file,) = Path('run').rglob('events.out.tfevents.*')
-events = EventAccumulator(str(file)).Reload()
-print(*events.Tags()['scalars'])
+for file in Path('run').rglob('events.out.tfevents.*'):
+    print(*EventAccumulator(str(file)).Reload().Tags()['scalars'])
 """
     tags = run(installed, tmp_path, 'python', '-c', read).split()
     assert {'loss', 'mIoU'} <= set(tags)
