@@ -163,13 +163,12 @@ def train_step(model: ConfigDict, host: str, size: Size) -> None:
     registry = import_module(f'{host}.registry').MODELS
     torch.manual_seed(0)
     np.random.seed(0)
-    MessageHub.get_current_instance().update_info('iter', 0)
+    for count in ('epoch', 'iter'):
+        MessageHub.get_current_instance().update_info(count, 0)
     model = fit(model, size)
     built = revert_sync_batchnorm(registry.build(model))
     built.train()  # a few return nothing
     built.init_weights()
-    if hasattr(built, 'set_epoch'):  # what a hook of mmdet's does
-        built.set_epoch(0)
     optimizer = torch.optim.SGD([value for value in built.parameters() if value.requires_grad], lr=1e-6)
     batch = detection_batch(model, size) if host == 'mmdet' else segmentation_batch(model, size)
     losses = built.train_step(batch, OptimWrapper(optimizer))
