@@ -228,16 +228,6 @@ def test_two_processes_train_every_parameter(path, sample, tmp_path):
     assert done.returncode == 0, done.stderr[-3000:]
 
 
-@pytest.mark.long
-def test_two_processes_notice_a_parameter_without_gradient(sample, tmp_path):
-    """In a config that says so itself."""
-    path = next(path for path in CONFIGS if path.stem.startswith('efficientdet-seg_b4'))
-    assert loaded(path).find_unused_parameters
-    done = three_steps_on_two_processes(shrunk(path, sample), tmp_path)
-    assert done.returncode
-    assert 'Expected to have finished reduction in the prior iteration' in done.stdout + done.stderr
-
-
 @every_config
 def test_epochs_end(path):
     """An endless sampler goes with a loop that counts iterations."""
