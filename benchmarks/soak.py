@@ -1,10 +1,10 @@
 """Long training on the CPU, killed and resumed again and again, against an uninterrupted one.
 
 A small detector trains on the sample data with validation for the given time; every few minutes it is killed (SIGKILL)
-and resumed. A second run of as many iterations is left alone. The weights must be equal bit for bit, each validation's
-metrics too, and memory and file descriptors of both runs are noted after each validation::
+and resumed. A second one beside it is left alone until it has as many iterations. The weights must be equal bit for
+bit, each validation's metrics too; memory and file descriptors of both runs are noted after each validation::
 
-    python -m benchmarks.soak --minutes 60 --kill-every 10
+    python -m benchmarks.soak --minutes 120 --kill-every 10
 """
 
 import argparse
@@ -15,6 +15,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,13 +26,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'tests'))
 
 from tiny_project import mmlight, project
 
-from mmlight.runtime.checkpoint import latest_checkpoint
-
 CONFIG = """
 _base_ = 'det_iter.py'
 train_cfg = dict(max_iters=10**8, val_interval={interval})
 train_dataloader = dict(num_workers=2, persistent_workers=True)
-default_hooks = dict(checkpoint=dict(interval={interval}, save_best='coco/bbox_mAP_50', rule='greater'),
+default_hooks = dict(checkpoint=dict(interval={interval}, max_keep_ckpts=-1, save_best='coco/bbox_mAP_50',
+                                     rule='greater'),
                      logger=dict(interval=20, log_metric_by_epoch=False))
 """
 SETTLED = 2  # validations of a process after which caches and allocators have their size
@@ -50,17 +51,17 @@ def usage(pid: int) -> Usage:
     return Usage(pages * os.sysconf('SC_PAGE_SIZE'), sum(len(os.listdir(f'/proc/{one}/fd')) for one in processes))
 
 
-def watch(process: subprocess.Popen, until: float) -> list[Usage]:
-    """Usage after each validation; the process is killed after ``until`` (by ``time.monotonic``) and a validation."""
-    found = []
+def watch(name: str, process: subprocess.Popen, over: Callable[[], bool]) -> list[Usage]:
+    """Usage after each validation; the process is killed after the first with which it is ``over``."""
+    found: list[Usage] = []
     for line in process.stdout:
         if 'Iter(val)' in line and 'bbox_mAP:' in line:
             found.append(usage(process.pid))
             memory = found[-1].resident / 2**20
-            print(f'{time.strftime("%H:%M:%S")} {memory:.1f} MiB, {found[-1].files} files', flush=True)
+            print(f'{time.strftime("%H:%M:%S")} {name}: {memory:.1f} MiB, {found[-1].files} files', flush=True)
         if 'rror:' in line:
             print(line, end='', flush=True)
-        if found and time.monotonic() > until:
+        if found and over():
             os.killpg(process.pid, signal.SIGKILL)
             break
     process.wait()
@@ -85,36 +86,47 @@ def report_growth(name: str, found: list[Usage]) -> bool:
     return growth < 0.02 and files[-1] <= max(files[: -(-len(files) // 2)])  # a batch on its way is a file or two
 
 
+def train(name: str, config: Path, work_dir: Path, over: Callable[[], bool]) -> list[Usage]:
+    """Train, or go on, until it is ``over``."""
+    process = mmlight('train', config, '--work-dir', work_dir, *(['--resume'] if work_dir.exists() else []))
+    found = watch(name, process, over)
+    if process.returncode != -signal.SIGKILL:
+        raise SystemExit(f'the training ended by itself: {process.returncode}')
+    return found
+
+
 def soak(config: Path, folder: Path, minutes: float, kill_every: float) -> bool:
     """Both runs; whether all is equal and flat."""
-    end, flat, kills = time.monotonic() + 60 * minutes, [], 0
-    while time.monotonic() < end:
-        process = mmlight('train', config, '--work-dir', folder / 'killed', *(['--resume'] if kills else []))
-        found = watch(process, min(end, time.monotonic() + 60 * kill_every))
-        if process.returncode != -signal.SIGKILL:
-            raise SystemExit(f'the training ended by itself: {process.returncode}')
-        kills += 1
-        flat.append(report_growth(f'after kill {kills}', found))
-    killed = latest_checkpoint(folder / 'killed')
-    iterations = int(killed.stem.rpartition('_')[2])
-    print(f'{kills} kills, {iterations} iterations', flush=True)
+    killed, whole = folder / 'killed', folder / 'whole'
+    last: list[int] = []  # validated iteration of the killed run, at its end
 
-    arguments = ['--work-dir', folder / 'whole', '--cfg-options', f'train_cfg.max_iters={iterations}']
-    process = mmlight('train', config, *arguments)
-    flat.append(report_growth('uninterrupted', watch(process, float('inf'))))
-    weights = [torch.load(latest_checkpoint(folder / name))['state_dict'] for name in ('killed', 'whole')]
+    def enough() -> bool:
+        return bool(last) and max(metrics(whole), default=0) >= last[0]
+
+    with ThreadPoolExecutor() as pool:
+        beside = pool.submit(train, 'uninterrupted', config, whole, enough)
+        end, flat, kills = time.monotonic() + 60 * minutes, [], 0
+        while time.monotonic() < end:
+            until = min(end, time.monotonic() + 60 * kill_every)
+            found = train('killed', config, killed, lambda until=until: time.monotonic() > until)
+            kills += 1
+            flat.append(report_growth(f'before kill {kills}', found))
+        last.append(max(metrics(killed)))
+        print(f'{kills} kills, {last[0]} iterations', flush=True)
+        flat.append(report_growth('uninterrupted', beside.result()))
+    weights = [torch.load(run / f'iter_{last[0]}.pth')['state_dict'] for run in (killed, whole)]
     different = [key for key, value in weights[0].items() if not torch.equal(value, weights[1][key])]
-    aps = metrics(folder / 'killed'), metrics(folder / 'whole')
-    unlike = [step for step, value in aps[1].items() if aps[0].get(step) != value]
-    print(f'{len(different)} of {len(weights[0])} weights differ, {len(unlike)} of {len(aps[1])} validations')
-    print(f'AP50 at the end {aps[1].get(iterations)}; memory and files flat: {all(flat)}', flush=True)
+    aps = metrics(killed), metrics(whole)
+    unlike = [step for step, value in aps[0].items() if aps[1].get(step) != value]
+    print(f'{len(different)} of {len(weights[0])} weights differ, {len(unlike)} of {len(aps[0])} validations')
+    print(f'AP50 at the end {aps[0][last[0]]}; memory and files flat: {all(flat)}', flush=True)
     return not different and not unlike and all(flat)
 
 
 def main() -> int:
     """Exit code 0 if all is equal and flat."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('--minutes', type=float, default=60, help='of the killed run; the other takes about as long')
+    parser.add_argument('--minutes', type=float, default=120)
     parser.add_argument('--kill-every', type=float, default=10, help='minutes')
     parser.add_argument('--interval', type=int, default=100, help='iterations between checkpoints and validations')
     args = parser.parse_args()

@@ -172,7 +172,6 @@ visualizer = dict(vis_backends=[
     cut = [*options('mmseg', 'shipped', tmp_path), 'default_hooks.logger.interval=1']
     run(installed, tmp_path, 'mmlight', 'train', 'my.py', '--amp', '--work-dir', 'run', '--cfg-options', *cut)
     read = """
-import sys
 from pathlib import Path
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 for file in Path('run').rglob('events.out.tfevents.*'):

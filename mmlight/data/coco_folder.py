@@ -13,13 +13,11 @@ from mmengine.config import Config, ConfigDict
 
 from mmlight.data.mend import Mend
 from mmlight.data.other_formats import as_coco, read_other
-from mmlight.data.repair import CAN_MEND, Files, Repair, few, kept_categories, repaired_file
+from mmlight.data.repair import CAN_MEND, HOLD_OUT, SPLITS, Files, Repair, few, kept_categories, repaired_file
 from mmlight.errors import InputError
 
-SPLITS = {'train': ('train', 'training'), 'val': ('val', 'valid', 'validation'), 'test': ('test', 'testing')}
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 LOOKED_FOR = 20  # images whose folder is looked for: the first may be missing
-HOLD_OUT = 5  # every fifth image is for validation where there is no such split
 
 
 @dataclass(frozen=True)

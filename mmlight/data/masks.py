@@ -14,12 +14,11 @@ from mmengine.config import Config, ConfigDict
 from PIL import Image
 
 from mmlight.data.coco_folder import LOADERS, cache_folder, iter_class_counts, iter_datasets, say_once
-from mmlight.data.repair import IMAGES, SIZE_TOLERANCE, few, shown_size
+from mmlight.data.repair import HOLD_OUT, IMAGES, SIZE_TOLERANCE, SPLITS, few, shown_size
 from mmlight.errors import InputError
 from mmlight.files import put
 from mmlight.images import read
 
-SPLITS = {'train': ('train', 'training'), 'val': ('val', 'valid', 'validation'), 'test': ('test', 'testing')}
 MASKS = ('.png', '.bmp', '.tif', '.tiff', '.gif')
 IMAGE_FOLDERS = ('images', 'image', 'imgs', 'img', 'leftimg8bit', 'jpegimages')
 MASK_FOLDERS = ('masks', 'mask', 'labels', 'label', 'annotations', 'gtfine', 'segmentationclass', 'seg')
@@ -28,7 +27,6 @@ SUFFIXES = ('', '_mask', '_masks', '_label', '_labels', '_gt', '_seg', '_l', '_g
 CLASS_FILES = ('classes.txt', 'labels.txt', 'labelmap.txt', 'class_dict.csv', '_classes.csv')
 IGNORED = 255
 SPARSE = 20  # greatest value of masks that may lack any of the values below it
-HOLD_OUT = 5  # every fifth image is for validation where there are no splits
 
 Colour = tuple[int, ...]
 

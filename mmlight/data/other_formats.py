@@ -14,14 +14,11 @@ from xml.etree import ElementTree
 
 import yaml
 
+from mmlight.data import repair
 from mmlight.data.repair import IMAGES, TURNS, image_size, shown_size
 from mmlight.errors import InputError
 
-SPLITS = {
-    'train': ('train', 'training', 'trainval'),
-    'val': ('val', 'valid', 'validation'),
-    'test': ('test', 'testing'),
-}
+SPLITS = {**repair.SPLITS, 'train': (*repair.SPLITS['train'], 'trainval')}
 XML_FOLDERS = ('annotations', 'labels', 'xml', 'xmls')
 CORNERS = ('xmin', 'ymin', 'xmax', 'ymax')
 TOLERANCE = 1.01

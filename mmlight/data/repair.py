@@ -24,6 +24,9 @@ from mmlight.files import put
 IMAGES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.jfif')
 ORIENTATION = 0x0112  # of EXIF
 CAN_MEND = '; `mmlight check FOLDER --fix COPY` may mend it'
+SPLITS = {'train': ('train', 'training'), 'val': ('val', 'valid', 'validation'), 'test': ('test', 'testing')}
+"""Split -> words that name it in folders and files, in any case."""
+HOLD_OUT = 5  # every fifth image is for validation where there are no splits
 SIZE_TOLERANCE = 0.02  # of the two scales of a resized image
 Point = tuple[float, float]
 

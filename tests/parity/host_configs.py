@@ -36,6 +36,16 @@ import mmlight  # noqa: F401  (the operators)
 SITE = Path(sysconfig.get_path('purelib'))
 SMALL, LARGER = (64, 64), (320, 320)  # the second where the first is too small for a network
 Size = tuple[int, int]  # height, width
+# How a network asks for a package, and which; without a name it is the pattern's group.
+ASKING = {
+    'torchvision::nms': 'a torchvision for this torch',
+    'mmpretrain': 'mmpretrain',
+    r"No module named '(\w+)": None,
+    r'(scikit-\w+|\w+) is not installed': None,
+    r'pip install (\w+)': None,
+    r'install (Detectron2) first': None,
+    'To use VPD model, please install': 'ldm',
+}
 
 
 def configs(host: str) -> list[Path]:
@@ -178,16 +188,15 @@ def train_step(model: ConfigDict, host: str, size: Size) -> None:
 
 
 def outcome(model: ConfigDict, host: str) -> str:
-    own = (model.get('data_preprocessor') or {}).get(
-        'size'
-    )  # a few networks of mmseg take images of their own size only
+    # a few networks of mmseg take images of their own size only
+    own = (model.get('data_preprocessor') or {}).get('size')
     for size in (SMALL, own if host == 'mmseg' and own else LARGER):
         try:
             train_step(model, host, size)
         except Exception as error:  # of any kind: it is what the table names
             found = reason(error)
             print(traceback.format_exc(limit=-4), file=sys.stderr, flush=True)
-            if 'not installed' in found or 'install' in found:
+            if package(found):
                 break
         else:
             return 'passed'
@@ -212,7 +221,7 @@ def walk(host: str, only: str = '', known: dict[str, str] | None = None) -> Iter
             continue
         try:
             model = model_of(path)
-        except Exception as error:
+        except Exception as error:  # of any kind, as of a step
             yield name, reason(error)
             continue
         if model is None:
@@ -237,14 +246,10 @@ def table(rows: dict[str, str]) -> str:
 
 def package(result: str) -> str | None:
     """The package that an outcome asks for."""
-    if 'torchvision::nms' in result:
-        return 'a torchvision for this torch'
-    if 'mmpretrain' in result:
-        return 'mmpretrain'
-    found = re.search(
-        r"(scikit-\w+|\w+) is not installed|pip install (\w+)|No module named '(\w+)|install `?(\w+)", result
-    )
-    return next(filter(None, found.groups())) if found else None
+    for pattern, name in ASKING.items():
+        if found := re.search(pattern, result):
+            return name or found[1]
+    return None
 
 
 def main() -> None:

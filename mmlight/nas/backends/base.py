@@ -101,8 +101,9 @@ class Backend(ABC):
     def poll(self, timeout: float) -> list[Outcome]:
         """Trials that have ended since the last call; waits up to ``timeout`` seconds for one."""
 
-    def stop(self, number: int) -> None:  # noqa: B027
-        """End a trial by force, where that is possible; it is then reported as a failure."""
+    def stop(self, number: int) -> bool:
+        """End a trial by force; it is then reported as a failure. False where it cannot be, or waits for a worker."""
+        return False
 
     def close(self) -> None:  # noqa: B027
         """Stop all work."""

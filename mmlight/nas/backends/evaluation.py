@@ -67,10 +67,14 @@ class Evaluation:
         if len(self.seconds) < SLOW_FROM:
             return
         limit = max(SLOW * statistics.median(self.seconds[-200:]), SLOW_SECONDS)
-        for number, (_, _, start) in self.running.items():
-            if time.monotonic() - start > limit and number not in self.stopped:
+        now = time.monotonic()
+        for number, (choices, tries, start) in self.running.items():
+            if now - start <= limit or number in self.stopped:
+                continue
+            if self.backend.stop(number):
                 self.stopped[number] = f'took longer than {limit:.0f} s, {SLOW:g} times the median'
-                self.backend.stop(number)
+            else:  # it waits for a worker: that is not its own time
+                self.running[number] = choices, tries, now
 
     def count(self, outcome: Outcome) -> None:
         """Note a trial's end.

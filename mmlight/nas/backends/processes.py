@@ -25,6 +25,7 @@ def _work(objective: Objective, work_dir: str, device: str | None, connection: C
     if device is not None:
         os.environ['CUDA_VISIBLE_DEVICES'] = device
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    connection.send(None)  # the imports are done
     while True:
         try:
             number, choices = connection.recv()
@@ -45,6 +46,7 @@ class _Worker:
         self.process.start()
         other.close()
         self.number: int | None = None
+        self.ready = False  # once its imports are done
 
     def kill(self) -> None:
         # the group also where the worker is dead: the training that it started lives on, in the folder of the next try
@@ -98,6 +100,9 @@ class Processes(Backend):
                 found = worker.connection.recv() if worker.connection.poll() else _died()
                 if isinstance(found, InputError):
                     raise found
+                if found is None:
+                    worker.ready = True
+                    continue
                 number, metrics, error, retry = found
                 outcomes.append(Outcome(number, metrics, error, worker.name, retry))
                 worker.number = None
@@ -109,11 +114,13 @@ class Processes(Backend):
         self._deal()
         return outcomes
 
-    def stop(self, number: int) -> None:
+    def stop(self, number: int) -> bool:
         for worker in self.workers:
-            if worker.number == number:  # the next poll finds it dead
+            if worker.number == number and worker.ready:  # the next poll finds it dead
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.killpg(worker.process.pid, signal.SIGKILL)
+                return True
+        return False
 
     def close(self) -> None:
         for worker in self.workers:

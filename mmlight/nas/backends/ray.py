@@ -89,10 +89,11 @@ class RayTasks(Backend):
         self._deal()
         return outcomes
 
-    def stop(self, number: int) -> None:
-        for reference, running in self.running.items():
-            if running == number:
-                self.ray.cancel(reference, force=True)
+    def stop(self, number: int) -> bool:
+        found = [reference for reference, running in self.running.items() if running == number]
+        for reference in found:
+            self.ray.cancel(reference, force=True)
+        return bool(found)
 
     def close(self) -> None:
         for reference in self.running:
