@@ -145,6 +145,30 @@ def test_damaged_files_are_refused_and_never_end_the_process(tmp_path):
     assert done.stdout.startswith('survived')
 
 
+@pytest.mark.parametrize('sums', [True, False], ids=['sums', 'no sums'])
+def test_a_zeroed_block_is_noticed(tmp_path, sums):
+    """Where the file has sums of its parts, which it has unless torch is told to leave them out."""
+    file = tmp_path / 'a.pth'
+    script = f"""
+import torch
+if not {sums}:
+    torch.serialization.set_crc32_options(False)
+torch.save({{'w': torch.ones(50000)}}, {str(file)!r})
+"""
+    if not sums and not hasattr(torch.serialization, 'set_crc32_options'):
+        pytest.skip('this torch always writes them')
+    subprocess.run([sys.executable, '-c', script], check=True)
+    assert load(file)['w'].sum() == 50000
+    data = bytearray(file.read_bytes())
+    data[100_000:104_096] = bytes(4096)
+    file.write_bytes(data)
+    if sums:
+        with pytest.raises(InputError, match=r'a\.pth: not a checkpoint, or damaged .*CRC-32'):
+            load(file)
+    else:
+        assert load(file)['w'].sum() < 50000
+
+
 @pytest.mark.long
 @pytest.mark.parametrize('seed', range(5))
 def test_ten_thousand_damaged_files(tmp_path, seed):
