@@ -26,6 +26,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'tests'))
 
 from tiny_project import mmlight, project
 
+from mmlight.runtime.checkpoint import load
+
 CONFIG = """
 _base_ = 'det_iter.py'
 train_cfg = dict(max_iters=10**8, val_interval={interval})
@@ -114,7 +116,7 @@ def soak(config: Path, folder: Path, minutes: float, kill_every: float) -> bool:
         last.append(max(metrics(killed)))
         print(f'{kills} kills, {last[0]} iterations', flush=True)
         flat.append(report_growth('uninterrupted', beside.result()))
-    weights = [torch.load(run / f'iter_{last[0]}.pth')['state_dict'] for run in (killed, whole)]
+    weights = [load(run / f'iter_{last[0]}.pth')['state_dict'] for run in (killed, whole)]
     different = [key for key, value in weights[0].items() if not torch.equal(value, weights[1][key])]
     aps = metrics(killed), metrics(whole)
     unlike = [step for step, value in aps[0].items() if aps[1].get(step) != value]
