@@ -34,3 +34,18 @@ def test_youtube_vis_is_evaluated():
     evaluation.accumulate()
     evaluation.summarize()
     assert evaluation.stats[0] == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize('thresholds', [[0.5], [0.1, 0.3], 0.6])
+def test_thresholds_of_a_config(thresholds, tmp_path):
+    """A perfect prediction has AP 1 at any; where there is no 0.5 among them, pycocotools gives -1 for AP50."""
+    from mmdet.evaluation import CocoMetric
+
+    found = dict(bboxes=np.array([[2, 2, 6, 6]]), scores=np.array([0.9]), labels=np.array([0]))
+    metric = CocoMetric(iou_thrs=thresholds, outfile_prefix=str(tmp_path / 'results'))
+    metric.dataset_meta = dict(classes=('thing',))
+    truth = dict(img_id=1, width=8, height=8, anns=[dict(bbox_label=0, bbox=[2, 2, 6, 6])])
+    metric.results = [(truth, dict(img_id=1, **found))]
+    scores = metric.compute_metrics(metric.results)
+    assert scores['bbox_mAP'] == 1
+    assert scores['bbox_mAP_50'] == (1 if thresholds == [0.5] else -1)

@@ -68,8 +68,12 @@ custom_imports = dict(imports=['mmlight', 'kills'])
 custom_hooks = [dict(type='Reached')]
 train_dataloader = dict(dataset=dict(pipeline=[dict(type='Loads'), *_base_.train_pipeline]))
 """
-EPOCHS = """
+# gives no zeros after a few steps
+METRIC = "dict(type='mmlight.ExactCocoMetric', iou_thrs=[0.05])"
+EPOCHS = f"""
 train_cfg = dict(max_epochs=3, val_interval=1)
+val_evaluator = {METRIC}
+test_evaluator = val_evaluator
 """
 SUPERNET = """
 custom_hooks = [dict(type='Reached'), dict(type='mmlight.PathSamplingHook')]
@@ -85,11 +89,11 @@ train_dataloader = dict(batch_size=4, num_workers=0, persistent_workers=False, d
     data_root={data!r}, indices=8, pipeline=[dict(type='Loads'), *_base_.train_pipeline]))
 val_dataloader = dict(num_workers=0, persistent_workers=False, dataset=dict(data_root={data!r}, indices=4))
 test_dataloader = val_dataloader
-val_evaluator = dict(ann_file={data!r} + 'annotations/instances_val.json')
+val_evaluator = dict(ann_file={data!r} + 'annotations/instances_val.json', **{metric})
 test_evaluator = val_evaluator
+model = dict(test_cfg=dict(score_thr=0.0, nms_pre=1000))
 train_cfg = dict(max_epochs=1, val_interval=1)
-search = dict(trials=2, batch_size=1)
-model = dict(test_cfg=dict(score_thr=0.0, nms_pre=100))  # so that something is found
+search = dict(trials=2, batch_size=1, objective=dict(metric='coco/bbox_mAP'))
 """
 # runs commands in processes of their own that need not import anything: three quarters of the time
 SERVER = """
@@ -121,7 +125,7 @@ def config(kind: str, folder: Path) -> Path:
     (folder / 'kills.py').write_text(KILLS)
     if kind == 'search':
         shipped = Path(__file__).parents[2] / 'configs/nas/nas-fpn_shufflenet-v2_sample.py'
-        text = SEARCH.format(base=str(shipped), data=f'{project()}/data/')
+        text = SEARCH.format(base=str(shipped), data=f'{project()}/data/', metric=METRIC)
     else:
         text = TRAINING.format(base=str(project() / ('seg.py' if kind == 'segmentor' else 'det.py')))
         text += {'detector': EPOCHS, 'supernet': EPOCHS + SUPERNET, 'segmentor': ''}[kind]
@@ -141,10 +145,10 @@ def result(kind: str, folder: Path) -> tuple[dict, dict]:
     if kind == 'search':
         log = TrialLog(folder / 'trials.jsonl')
         assert len(log.of('done')) == len({event['trial'] for event in log.of('done')}), 'a trial was evaluated twice'
-        return {}, {trial.number: (trial.choices, trial.reward) for trial in read_trials(log)}
+        return {}, {trial.number: [trial.reward, *trial.choices] for trial in read_trials(log)}
     rows = [row for file in folder.glob('*/vis_data/scalars.json') for row in map(json.loads, file.open())]
-    metrics = {row['step']: row for row in rows if 'coco/bbox_mAP_50' in row or 'mIoU' in row}
-    names = ('coco/bbox_mAP_50', 'mIoU', 'mAcc')
+    metrics = {row['step']: row for row in rows if 'coco/bbox_mAP' in row or 'mIoU' in row}
+    names = ('coco/bbox_mAP', 'mIoU', 'mAcc')
     return load(latest_checkpoint(folder))['state_dict'], {
         step: [row.get(name) for name in names] for step, row in metrics.items()
     }
@@ -192,7 +196,9 @@ def whole(tmp_path_factory, run) -> Callable:
             _, code, output = run(command(kind, file, folder / 'run'), file, folder / 'log')
             assert code == 0, output[-3000:]
             made[kind] = file, result(kind, folder / 'run')
-            assert made[kind][1][1], 'nothing to compare'
+            rows = made[kind][1][1].values()  # choices are integers
+            assert rows, 'nothing to compare'
+            assert all(any(type(value) is float and value > 0 for value in row) for row in rows), rows
         return made[kind]
 
     return get
