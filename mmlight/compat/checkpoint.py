@@ -126,19 +126,20 @@ def _load_from_local(filename: str, map_location: Any = None) -> Any:
 def _load_from_http(
     filename: str, map_location: Any = None, model_dir: str | None = None, progress: bool = True
 ) -> Any:
-    """Download once per machine into torch's cache, then :func:`load`."""
+    """Download once per machine into torch's cache, then :func:`load`. ``progress`` is mmengine's, and not used."""
     import torch
     from mmengine.dist import get_dist_info
 
-    folder = model_dir or os.path.join(torch.hub.get_dir(), 'checkpoints')
-    path = os.path.join(folder, os.path.basename(filename.split('?')[0]))
+    fetch = import_module('mmlight.weights.download').fetch  # of a room far above
+    folder = Path(model_dir or os.path.join(torch.hub.get_dir(), 'checkpoints'))
+    path = folder / os.path.basename(filename.split('?')[0])
     rank, world_size = get_dist_info()
-    if rank == 0 and not os.path.isfile(path):
-        os.makedirs(folder, exist_ok=True)
+    if rank == 0 and not path.is_file():
         try:
-            torch.hub.download_url_to_file(filename, path, progress=progress)
+            folder.mkdir(parents=True, exist_ok=True)
+            fetch(filename, path, f'checkpoint {filename}', 'give a local file', load)  # so that no other file stays
         except OSError as error:
-            raise InputError(f'checkpoint {filename}: cannot be downloaded ({error}); give a local file') from error
+            raise InputError(f'checkpoint {filename}: cannot be kept in {folder} ({error.strerror})') from error
     if world_size > 1:
         torch.distributed.barrier()
     return load(path, map_location)

@@ -100,37 +100,50 @@ def _installed(entry: Published) -> Path | None:
 
 
 def download(entry: Published, target: Path) -> None:
-    """Fetch the file to ``target``, which appears only when it is complete and its checksum is right.
+    """Fetch the file to ``target``, which appears only when it is complete and its checksum is right."""
+    manual = f'fetch it by other means, then `mmlight weights get {entry.name} --from FILE`'
+    fetch(entry.url, target, f'weights {entry.name}', manual, lambda part: _check(entry, part))
+
+
+def fetch(url: str, target: Path, name: str, manual: str, check: Callable[[Path], None] = lambda part: None) -> None:
+    """Fetch a file to ``target``, which appears only when it is complete and passes ``check``.
 
     What a cut connection leaves stands beside it as ``*.part`` and is continued the next time. A proxy is taken from
     ``HTTPS_PROXY`` and its like.
+
+    Args:
+        url: of the file.
+        target: in a folder that exists.
+        name: what messages begin with.
+        manual: the way round, which they end with.
+        check: raises ``InputError`` for another file than is wanted, which goes.
+
+    Raises:
+        InputError: no network, an answer that is none, silence of :data:`PATIENCE` seconds, no room.
     """
     part = target.with_name(target.name + '.part')
     have = part.stat().st_size if part.is_file() else 0
-    request = urllib.request.Request(entry.url, headers={'Range': f'bytes={have}-'} if have else {})
-    manual = f'fetch it by other means, then `mmlight weights get {entry.name} --from FILE`'
+    request = urllib.request.Request(url, headers={'Range': f'bytes={have}-'} if have else {})
     try:
         # a new opener each time: the shared one keeps the proxies of its first use
         with urllib.request.build_opener().open(request, timeout=PATIENCE) as answer:
             resumed = answer.status == 206
             total = int(answer.headers.get('Content-Length') or 0) + (have if resumed else 0)
-            _receive(answer, part, 'ab' if resumed else 'wb', total, entry.name)
+            _receive(answer, part, 'ab' if resumed else 'wb', total, name)
         if total and part.stat().st_size != total:
             raise http.client.IncompleteRead(b'', total - part.stat().st_size)
     except urllib.error.HTTPError as error:
         if error.code == 416:  # nothing is left to fetch, or the file on the server is another one
             part.unlink(missing_ok=True)
-            raise InputError(f'weights {entry.name}: {entry.url} is shorter than what was kept; try again') from error
-        raise InputError(f'weights {entry.name}: {entry.url} answers {error.code} {error.reason}; {manual}') from error
+            raise InputError(f'{name}: {url} is shorter than what was kept; try again') from error
+        raise InputError(f'{name}: {url} answers {error.code} {error.reason}; {manual}') from error
     except urllib.error.URLError as error:
-        raise InputError(f'weights {entry.name}: {entry.url} cannot be reached ({error.reason}); {manual}') from error
+        raise InputError(f'{name}: {url} cannot be reached ({error.reason}); {manual}') from error
     except (http.client.HTTPException, TimeoutError, ConnectionError) as error:
         kept = part.stat().st_size if part.is_file() else 0
-        raise InputError(
-            f'weights {entry.name}: {entry.url} broke off, {kept} bytes are kept for the next try; {manual}'
-        ) from error
+        raise InputError(f'{name}: {url} broke off, {kept} bytes are kept for the next try; {manual}') from error
     try:
-        _check(entry, part)
+        check(part)
     except InputError:
         part.unlink()
         raise
@@ -140,7 +153,7 @@ def download(entry: Published, target: Path) -> None:
 def _receive(answer: http.client.HTTPResponse, part: Path, mode: str, total: int, name: str) -> None:
     free = shutil.disk_usage(part.parent).free
     if total and free < total:
-        raise InputError(f'weights {name}: {total} bytes, but {part.parent} has room for {free}')
+        raise InputError(f'{name}: {total} bytes, but {part.parent} has room for {free}')
     shown = -1
     with open(part, mode) as file:
         while chunk := answer.read1(CHUNK):  # what came before a stall is kept

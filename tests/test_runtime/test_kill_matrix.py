@@ -68,16 +68,18 @@ custom_imports = dict(imports=['mmlight', 'kills'])
 custom_hooks = [dict(type='Reached')]
 train_dataloader = dict(dataset=dict(pipeline=[dict(type='Loads'), *_base_.train_pipeline]))
 """
-# gives no zeros after a few steps
-METRIC = "dict(type='mmlight.ExactCocoMetric', iou_thrs=[0.05])"
+# so that the metric is no zero after a few steps
+METRIC = "dict(type='mmlight.ExactCocoMetric', iou_thrs=[0.02])"
+FINDS = 'test_cfg=dict(nms_pre=1000, score_thr=0.0, max_per_img=300)'
 EPOCHS = f"""
+model = dict({FINDS})
 train_cfg = dict(max_epochs=3, val_interval=1)
 val_evaluator = {METRIC}
 test_evaluator = val_evaluator
 """
-SUPERNET = """
+SUPERNET = f"""
 custom_hooks = [dict(type='Reached'), dict(type='mmlight.PathSamplingHook')]
-model = dict(backbone=dict(
+model = dict({FINDS}, backbone=dict(
     _delete_=True, type='mmlight.CRStageSuperResNet', depth=18, base_channels=8, stem_channels=8, out_indices=(1, 2, 3),
     choices=((1, 2), (1, 2), (1, 2), (1, 2)), norm_cfg=dict(type='BN')))
 """
@@ -91,7 +93,7 @@ val_dataloader = dict(num_workers=0, persistent_workers=False, dataset=dict(data
 test_dataloader = val_dataloader
 val_evaluator = dict(ann_file={data!r} + 'annotations/instances_val.json', **{metric})
 test_evaluator = val_evaluator
-model = dict(test_cfg=dict(score_thr=0.0, nms_pre=1000))
+model = dict({finds})
 train_cfg = dict(max_epochs=1, val_interval=1)
 search = dict(trials=2, batch_size=1, objective=dict(metric='coco/bbox_mAP'))
 """
@@ -125,7 +127,7 @@ def config(kind: str, folder: Path) -> Path:
     (folder / 'kills.py').write_text(KILLS)
     if kind == 'search':
         shipped = Path(__file__).parents[2] / 'configs/nas/nas-fpn_shufflenet-v2_sample.py'
-        text = SEARCH.format(base=str(shipped), data=f'{project()}/data/', metric=METRIC)
+        text = SEARCH.format(base=str(shipped), data=f'{project()}/data/', metric=METRIC, finds=FINDS)
     else:
         text = TRAINING.format(base=str(project() / ('seg.py' if kind == 'segmentor' else 'det.py')))
         text += {'detector': EPOCHS, 'supernet': EPOCHS + SUPERNET, 'segmentor': ''}[kind]

@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import io
+import os
 import re
 import threading
 import time
@@ -12,6 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from mmengine.runner.checkpoint import CheckpointLoader
 
 from mmlight.cli import main
 from mmlight.errors import InputError
@@ -206,6 +208,28 @@ def test_a_stalled_server_is_left_and_what_came_is_kept(host, monkeypatch):
     with pytest.raises(InputError, match='broke off, 300000 bytes are kept'):
         download.get('torchvision_resnet18')
     assert [file.name for file in download.cache_dir().iterdir()] == ['file.pth.part']
+
+
+@pytest.mark.parametrize('stall', [0, 2], ids=['cut', 'stalled'])
+def test_an_address_in_a_config_that_breaks_off_is_continued(host, monkeypatch, stall):
+    monkeypatch.setattr(download, 'PATIENCE', 0.5)
+    content, other = io.BytesIO(), io.BytesIO()
+    torch.save({'w': torch.ones(100_000)}, content)
+    torch.save({'w': torch.zeros(100_000)}, other)
+    host.publish(body=content.getvalue())
+    host.state.cut, host.state.stall = 300_000, stall
+    with pytest.raises(InputError, match=r'checkpoint http.*/file\.pth: .*broke off, 300000 bytes are kept'):
+        CheckpointLoader.load_checkpoint(f'{host.state.url}/file.pth')
+    host.state.cut = host.state.stall = 0
+    assert CheckpointLoader.load_checkpoint(f'{host.state.url}/file.pth')['w'].sum() == 100_000
+    assert host.state.ranges[-1] == 'bytes=300000-'
+    # what was kept of another file is not mixed in
+    kept = (download.cache_dir() / 'file.pth').rename(download.cache_dir() / 'file.pth.part')
+    os.truncate(kept, 300_000)
+    host.publish(body=other.getvalue())
+    with pytest.raises(InputError, match='damaged'):
+        CheckpointLoader.load_checkpoint(f'{host.state.url}/file.pth')
+    assert list(download.cache_dir().iterdir()) == []
 
 
 def test_a_disk_that_fills_up_meanwhile(host, monkeypatch):
