@@ -137,7 +137,7 @@ def _load_from_http(
     if rank == 0 and not path.is_file():
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            fetch(filename, path, f'checkpoint {filename}', 'give a local file', load)  # so that no other file stays
+            fetch(filename, path, 'checkpoint', 'give a local file', load)  # so that no other file stays
         except OSError as error:
             raise InputError(f'checkpoint {filename}: cannot be kept in {folder} ({error.strerror})') from error
     if world_size > 1:
