@@ -8,7 +8,9 @@ import sys
 import time
 
 import pytest
+import torch
 from mmengine.config import Config
+from mmengine.registry import MODELS, init_default_scope
 from tiny_project import environment, project
 from torch.utils.data import DataLoader
 
@@ -71,9 +73,9 @@ def test_a_full_disk_keeps_what_is_there(tmp_path, monkeypatch):
     AtomicBackend._outdated.clear()
 
 
-def mounted(folder, size: str, command: list) -> subprocess.CompletedProcess:
-    """Run a training beside a small file system of its own at ``folder``; what lies there in the end is listed."""
-    mount = f'mount -t tmpfs -o size={size} tmpfs {folder}'
+def mounted(folder, options: str, command: list) -> subprocess.CompletedProcess:
+    """Run a command beside a file system of its own at ``folder``; what lies there in the end is listed."""
+    mount = f'mount -t tmpfs -o {options} tmpfs {folder}'
     tried = subprocess.run(['unshare', '-m', 'bash', '-c', mount], capture_output=True, text=True, check=False)
     if tried.returncode:
         pytest.skip(f'needs a right to mount: {tried.stderr}')
@@ -87,7 +89,9 @@ def mounted(folder, size: str, command: list) -> subprocess.CompletedProcess:
 def test_shared_memory_of_3_mb(tmp_path):
     """Needs root's right to mount, which not every CI gives."""
     size = 'train_dataloader.dataset.pipeline.4.scale=[(640,480),(800,640)]'
-    ended = mounted('/dev/shm', '3m', ['train', project() / 'det.py', '--work-dir', tmp_path, '--cfg-options', size])
+    ended = mounted(
+        '/dev/shm', 'size=3m', ['train', project() / 'det.py', '--work-dir', tmp_path, '--cfg-options', size]
+    )
     assert ended.returncode == 2
     assert ended.stderr.splitlines()[-1].startswith('error: a data worker found shared memory full (/dev/shm holds 3 ')
 
@@ -96,10 +100,53 @@ def test_shared_memory_of_3_mb(tmp_path):
 @pytest.mark.skipif(sys.platform != 'linux', reason='unshare is of Linux')
 def test_a_real_full_disk(tmp_path):
     """Needs root's right to mount, which not every CI gives; there is room for one checkpoint and half another."""
-    ended = mounted(tmp_path, '4200k', ['train', project() / 'det.py', '--work-dir', tmp_path])
+    ended = mounted(tmp_path, 'size=4200k', ['train', project() / 'det.py', '--work-dir', tmp_path])
     assert ended.returncode == 2
     message = rf'epoch_2.pth: no space left for its [\d.]+ MB; the last good one is {tmp_path}/epoch_1.pth'
     assert re.search(message, ended.stderr.splitlines()[-1])
     names = ended.stdout.splitlines()
     assert 'epoch_1.pth' in names
     assert not any(name.endswith('.part') or name == 'epoch_2.pth' for name in names)
+
+
+READ_ONLY = {
+    'train': ['train', 'DET', '--work-dir', 'FULL/run'],
+    'test': ['test', 'DET', 'WEIGHTS', '--work-dir', 'FULL/run'],
+    'test pictures': ['test', 'DET', 'WEIGHTS', '--work-dir', 'FREE', '--show-dir', 'FULL/pictures'],
+    'predict': ['predict', 'DET', 'PICTURE', '--weights', 'WEIGHTS', '--out', 'FULL/found'],
+    'export': ['export', 'DET', 'WEIGHTS', '--shape', '64', '64', '--out', 'FULL/a.onnx'],
+    'browse': ['browse', 'DET', '--output-dir', 'FULL/pictures'],
+    'compare': ['compare', 'DET', '--out', 'FULL/page', '--seconds', '0.1'],
+    'sample': ['sample', '--out', 'FULL/sample'],
+    'check': ['check', 'DATA', '--fix', 'FULL/copy'],
+    'check pictures': ['check', 'DATA', '--out', 'FULL/sheet.png'],
+    'search': ['search', 'nas-fpn_shufflenet-v2_sample', '--work-dir', 'FULL/search'],
+    'convert': ['convert', 'backbone', 'MOBILE', 'FULL/other.pth'],
+}
+
+
+@pytest.mark.long
+@pytest.mark.skipif(sys.platform != 'linux', reason='unshare is of Linux')
+@pytest.mark.parametrize('name', READ_ONLY)
+def test_a_folder_that_can_only_be_read(name, tmp_path, torchvision_models):
+    """Needs root's right to mount, which not every CI gives: to root, a folder's own rights mean nothing."""
+    for folder in ('full', 'free'):
+        (tmp_path / folder).mkdir()
+    cfg = Config.fromfile(project() / 'det.py')
+    init_default_scope('mmdet')
+    torch.save({'state_dict': MODELS.build(cfg.model).state_dict()}, tmp_path / 'weights.pth')
+    torch.save(torchvision_models.mobilenet_v2().state_dict(), tmp_path / 'mobile.pth')
+    meant = {
+        'DET': project() / 'det.py',
+        'DATA': project() / 'data',
+        'PICTURE': next((project() / 'data').rglob('*_leftImg8bit.png')),
+        'WEIGHTS': tmp_path / 'weights.pth',
+        'FREE': tmp_path / 'free',
+        'MOBILE': tmp_path / 'mobile.pth',
+    }
+    command = [meant.get(word, word.replace('FULL', str(tmp_path / 'full'))) for word in READ_ONLY[name]]
+    ended = mounted(tmp_path / 'full', 'ro', command)
+    assert ended.returncode == 2, ended.stderr[-2000:]
+    lines = ended.stderr.splitlines()
+    assert re.search(rf'^error: .*{tmp_path}/full.*[Rr]ead-only', lines[-1]), ended.stderr[-2000:]
+    assert 'Traceback' not in ended.stderr
