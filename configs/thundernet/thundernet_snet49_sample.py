@@ -13,8 +13,8 @@ model = dict(
     test_cfg=dict(rpn=dict(nms_pre=1000)),
 )
 
-max_epochs = 12
-train_cfg = dict(max_epochs=max_epochs, val_interval=6)
+max_epochs = 16
+train_cfg = dict(max_epochs=max_epochs, val_interval=8)
 param_scheduler = _base_.param_scheduler
 param_scheduler[1].update(T_max=max_epochs)
 randomness = dict(seed=0)
