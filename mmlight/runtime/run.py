@@ -13,7 +13,7 @@ from mmengine.config import Config, ConfigDict
 from mmengine.device import utils as device_utils
 from mmengine.logging import MMLogger
 from mmengine.registry import RUNNERS
-from mmengine.runner import BaseLoop, Runner
+from mmengine.runner import BaseLoop, EpochBasedTrainLoop, Runner
 
 from mmlight.checks import positive_int
 from mmlight.data.coco_folder import use_coco_folder
@@ -129,6 +129,9 @@ def build_runner(cfg: Config, job: str) -> Runner:
     if loops[0] is None:
         raise InputError(f'config {cfg.filename}: lacks {job}_dataloader and {job}_cfg')
     positive_int('train_cfg', val_interval=getattr(loops[0], 'val_interval', 1))
+    if isinstance(loops[0], EpochBasedTrainLoop) and not len(loops[0].dataloader):
+        count, size = len(loops[0].dataloader.dataset), cfg.train_dataloader.batch_size
+        raise InputError(f'train_dataloader: {count} images give no batch of {size} (batch_size), and drop_last is set')
     return runner
 
 

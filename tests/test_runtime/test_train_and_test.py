@@ -18,7 +18,7 @@ from mmlight.runtime.checkpoint import latest_checkpoint, load
 from mmlight.runtime.config import load_config
 from mmlight.runtime.run import RunOptions, add_hooks
 from mmlight.runtime.test import evaluate
-from mmlight.runtime.train import set_epochs
+from mmlight.runtime.train import set_epochs, train
 from mmlight.runtime.tta import enable_tta
 
 
@@ -125,6 +125,15 @@ def test_resuming_a_finished_training_changes_nothing(trained):
         main(['train', str(project() / 'seg.py'), '--no-report', '--work-dir', str(trained / 'seg'), '--resume']) == 0
     )
     assert latest_checkpoint(trained / 'seg').read_bytes() == before
+
+
+@pytest.mark.parametrize('where', ['', 'batch_sampler.'], ids=['loader', 'batch sampler'])
+def test_fewer_images_than_a_batch(tmp_path, where):
+    options = {'train_dataloader.dataset.indices': 3, f'train_dataloader.{where}drop_last': True}
+    if not where:
+        options['train_dataloader.batch_sampler'] = None
+    with pytest.raises(InputError, match=r'train_dataloader: 3 images give no batch of 4 \(batch_size\)'):
+        train(project() / 'det.py', RunOptions(tmp_path, options))
 
 
 def test_resume_without_checkpoint_starts_from_the_beginning(tmp_path):
