@@ -120,7 +120,7 @@ for line in sys.stdin:
     print(process, flush=True)
     print(os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]), flush=True)
 """
-TURNS = {'loading': (5, 17), 'forward': (2, 5), 'checkpoint': (2, 3), 'validation': (1, 3)}
+TURNS = {'loading': (5, 14), 'forward': (2, 4), 'checkpoint': (2, 3), 'validation': (1, 3)}
 """Which sample, step, file and batch; the earlier and the later time."""
 
 
