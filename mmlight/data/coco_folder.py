@@ -12,7 +12,7 @@ from types import NoneType
 from mmengine.config import Config, ConfigDict
 
 from mmlight.data.mend import Mend
-from mmlight.data.other_formats import as_coco, read_other
+from mmlight.data.other_formats import as_coco, foreign, read_other
 from mmlight.data.repair import CAN_MEND, HOLD_OUT, SPLITS, Files, Repair, few, kept_categories, repaired_file
 from mmlight.errors import InputError
 
@@ -54,6 +54,7 @@ def find_coco_folder(folder: str | Path) -> dict[str, CocoSplit]:
             wanted = [f'annotations/instances_{split}*.json', *(f'{name}/_annotations.coco.json' for name in names)]
             others = [file.name for file in _json_files(root)]
             listed = f'; no COCO annotations of one split: {few(others)}' if others else ''
+            listed += foreign(root)
             raise InputError(f'data folder {root}: no {split} annotations; looked for {", ".join(wanted)}{listed}')
     return found
 
@@ -85,6 +86,8 @@ def find_splits(folder: str | Path, target: Path, mend: bool = False) -> dict[st
         data = as_coco(root, content, names)
         names = names or [entry['name'] for entry in data['categories']]  # those of the training, which comes first
         what = f'{kind}, {split}: {len(data["annotations"])} boxes in {len(data["images"])} images'
+        bare = len(data['images']) - len({entry['image_id'] for entry in data['annotations']})
+        what += f', {bare} of them without any' if bare else ''
         if split == 'train' and 'val' not in splits:
             found |= _held_out(data, root, root, target, f'({what})')
         else:

@@ -4,13 +4,15 @@ import copy
 import hashlib
 import io
 import json
+import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from mmengine.config import Config, ConfigDict
+from mmengine.logging import print_log
 from PIL import Image
 
 from mmlight.data.coco_folder import LOADERS, cache_folder, iter_class_counts, iter_datasets, say_once
@@ -25,6 +27,7 @@ MASK_FOLDERS = ('masks', 'mask', 'labels', 'label', 'annotations', 'gtfine', 'se
 SUFFIXES = ('', '_mask', '_masks', '_label', '_labels', '_gt', '_seg', '_l', '_gtfine_labeltrainids')
 """What a mask's name may have behind its image's."""
 CLASS_FILES = ('classes.txt', 'labels.txt', 'labelmap.txt', 'class_dict.csv', '_classes.csv')
+LOSSY = ('.jpg', '.jpeg', '.jfif', '.webp')
 IGNORED = 255
 SPARSE = 20  # greatest value of masks that may lack any of the values below it
 
@@ -70,10 +73,10 @@ def find_masks(root: Path, mend: bool = False) -> MaskFolder | None:
         listed = _below(root, ('imagesets',))
         listed = listed and _below(listed, ('segmentation',))
         if not pairs:
+            _refuse_jpeg(root)
             return None
-        if listed is not None:
-            splits = _by_lists(pairs, listed)
-        else:
+        splits = _by_lists(pairs, listed) if listed is not None else {}
+        if not splits:  # CVAT lists all images in default.txt
             splits = {'train': [pair for i, pair in enumerate(pairs) if i % HOLD_OUT], 'val': pairs[::HOLD_OUT]}
             remarks.append(f'{root}: has no splits; every fifth of {len(pairs)} images is for validation')
     if left_out is not None:
@@ -85,9 +88,21 @@ def find_masks(root: Path, mend: bool = False) -> MaskFolder | None:
     names, colours = _classes(root)
     masks = [mask for pairs in splits.values() for _, mask in pairs]
     values = _values(masks)
+    by_order = bool(names) and not colours and set(values) != {(0,), (IGNORED,)}
     known = None if names else _public(masks[0].relative_to(root), values)
     names, mapping = known or _encoding(root, values, names, colours)
+    if by_order and mapping:
+        order = few([f'{", ".join(map(str, value))} is {names[index]}' for value, index in mapping.items()])
+        remarks.append(f'{root}: values of the masks in ascending order: {order}')
     return MaskFolder(root, splits, names, mapping, remarks)
+
+
+def _refuse_jpeg(root: Path) -> None:
+    """Raise where what would be masks is JPEG, which changes values."""
+    folder = _below(root, MASK_FOLDERS)
+    found = [] if folder is None else [path for path in sorted(folder.rglob('*')) if path.suffix.lower() in LOSSY]
+    if found and _below(root, IMAGE_FOLDERS):
+        raise InputError(f'label file {found[0]}: JPEG changes the values of masks; save them as PNG')
 
 
 def _public(mask: Path, values: dict[Colour, Path]) -> tuple[list[str], dict[Colour, int] | None] | None:
@@ -361,6 +376,7 @@ def use_mask_folder(cfg: Config, folder: str | Path, written_to: str | Path | No
             f'data folder {root}: no masks; looked for images/ and {"/, ".join(MASK_FOLDERS)}/, with or without '
             'folders train/ and val/'
         )
+    _log(found.remarks)
     files = write_pairs(found, Path(written_to or cfg.get('work_dir') or cache_folder()) / 'annotations')
     files.setdefault('test', files['val'])
     count = len(found.names)
@@ -385,6 +401,11 @@ def use_mask_folder(cfg: Config, folder: str | Path, written_to: str | Path | No
             head.pop('out_channels')
     say_once(cfg, folder, found.names)
     return cfg
+
+
+def _log(remarks: Iterable[str]) -> None:
+    for remark in remarks:
+        print_log(remark, 'current', logging.WARNING)
 
 
 def iter_pictures(found: MaskFolder, split: str) -> Iterator[tuple[Path, np.ndarray]]:

@@ -6,8 +6,10 @@ size as shares of the image, or of class and polygon; names and splits in ``data
 ``classes.txt`` beside ``images/{train,val}``.
 """
 
+import json
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from xml.etree import ElementTree
@@ -239,9 +241,34 @@ def _yolo(root: Path) -> tuple[dict[str, Split], list[str]] | None:
     return splits, names
 
 
+FOREIGN = {  # keys of a tool's own JSON, and how it gives COCO's
+    ('shapes', 'imagePath'): "labelme's own format: labelme2coco makes COCO files of it",
+    ('data', 'annotations'): "Label Studio's own format: export as COCO",
+    ('_via_img_metadata',): "the VGG annotator's project: export annotations as COCO",
+    ('filename', 'regions'): "the VGG annotator's own format: export annotations as COCO",
+    ('image', 'annotations'): "Create ML's format: export as COCO",
+}
+
+
+def foreign(root: Path) -> str:
+    """What the first annotation file of another format is, as the end of a message; nothing where none is known."""
+    for file in sorted([*root.glob('*.json'), *root.glob('*/*.json')])[:20]:
+        try:
+            content = json.loads(file.read_text(encoding='utf-8-sig'))
+        except (OSError, ValueError, RecursionError):
+            continue
+        inner = content if isinstance(content, list) else list(content.values()) if isinstance(content, dict) else []
+        for entry in (content, inner[0] if inner else None):
+            for keys, what in FOREIGN.items():
+                if isinstance(entry, dict) and set(keys) <= set(entry):
+                    return f'; {file.relative_to(root)} is {what}'
+    table = next(iter(sorted(root.glob('*_annotations.csv'))), None)
+    return f'; {table.name}: tables are not read, export as COCO' if table else ''
+
+
 def _settings(file: Path) -> dict | None:
     try:
-        found = yaml.safe_load(file.read_text(encoding='utf-8-sig'))
+        found = yaml.load(file.read_text(encoding='utf-8-sig'), yaml.BaseLoader)  # nosec B506: texts alone, so that a class may be `no`
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise InputError(f'{file}: not YAML ({" ".join(str(error).split())[:120]})') from error
     return found if isinstance(found, dict) and 'names' in found else None
@@ -250,12 +277,17 @@ def _settings(file: Path) -> dict | None:
 def _yolo_names(file: Path, settings: dict) -> list[str]:
     names = settings['names']
     if isinstance(names, dict):
-        if sorted(names) != list(range(len(names))):
+        numbers = [str(number) for number in range(len(names))]
+        if sorted(names) != sorted(numbers):
             raise InputError(f'{file}: names must be numbered from 0 without gaps, got {list(names)[:10]}')
-        names = [names[number] for number in range(len(names))]
-    if not isinstance(names, list) or not names:
+        names = [names[number] for number in numbers]
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
         raise InputError(f'{file}: names must be a list of class names, got {names!r}')
-    return [str(name) for name in names]
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
+        raise InputError(f'{file}: names occur twice: {repair.few(twice)}')
+    if settings.get('nc', str(len(names))) != str(len(names)):
+        raise InputError(f'{file}: nc is {settings["nc"]}, but there are {len(names)} names')
+    return names
 
 
 def _yolo_splits(root: Path, file: Path, settings: dict) -> tuple[dict[str, Split], list[str]]:

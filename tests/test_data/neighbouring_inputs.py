@@ -254,6 +254,8 @@ OTHER = {
     'YOLO of another machine': (text('data.yaml', lambda s: 'path: /content/datasets/bees\n' + s, yolo), None),
     'YOLO, names numbered': (text('data.yaml', lambda s: s.replace(str(NAMES), '{0: wasp, 1: bee}'), yolo), None),
     'YOLO, names from 1': (text('data.yaml', lambda s: s.replace(str(NAMES), '{1: wasp, 2: bee}'), yolo), 'from 0'),
+    'YOLO, names twice': (text('data.yaml', lambda s: s.replace(str(NAMES), '[bee, bee]'), yolo), 'occur twice: bee'),
+    'YOLO, more classes than names': (text('data.yaml', lambda s: s.replace('nc: 2', 'nc: 3'), yolo), 'nc is 3, but'),
     'YOLO, no names': (text('data.yaml', lambda s: s.split('names')[0], yolo), ''),
     'YOLO, no train': (text('data.yaml', lambda s: s.replace('train: images/train', ''), yolo), 'without train images'),
     'YOLO in CRLF': (text(LABEL, lambda s: s.replace('\n', '\r\n'), yolo), None),

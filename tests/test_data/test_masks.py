@@ -84,6 +84,17 @@ def voc(root: Path) -> None:
     (lists / 'val.txt').write_text('im4\nim5\n')
 
 
+LABELMAP = '# label:color_rgb:parts:actions\nvoid:0,0,0::\nroad:128,64,128::\nhouse:70,70,70::\n'
+
+
+def cvat(root: Path) -> None:
+    """Its export of a task without subsets."""
+    folder(root, 'JPEGImages/{name}.jpg', 'SegmentationClass/{name}.png', rgb, labelmap_txt=LABELMAP)
+    lists = root / 'ImageSets/Segmentation'
+    lists.mkdir(parents=True)
+    (lists / 'default.txt').write_text(''.join(f'im {number}\n' for number in range(6)))
+
+
 NOISE = np.random.RandomState(0).randint(0, 255, (*SIZE, 3), np.uint8)
 BESIDE = ('images/{split}/{name}.jpg', 'masks/{split}/{name}.png')
 CITY = ('leftImg8bit/{split}/aa/{name}_leftImg8bit.png', 'gtFine/{split}/aa/{name}_gtFine_labelTrainIds.png')
@@ -95,12 +106,8 @@ FOLDERS = {
     'binary': lambda r: folder(r, *BESIDE, binary),
     'one bit': lambda r: folder(r, *BESIDE, one_bit),
     'RGB, found': lambda r: folder(r, *BESIDE, rgb),
-    'RGB, labelmap.txt (CVAT)': lambda r: folder(
-        r,
-        *BESIDE,
-        rgb,
-        labelmap_txt='# label:color_rgb:parts:actions\nvoid:0,0,0::\nroad:128,64,128::\nhouse:70,70,70::\n',
-    ),
+    'RGB, labelmap.txt': lambda r: folder(r, *BESIDE, rgb, labelmap_txt=LABELMAP),
+    'CVAT': cvat,
     'RGB, class_dict.csv': lambda r: folder(
         r, *BESIDE, rgb, class_dict_csv='name,r,g,b\nvoid,0,0,0\nroad,128,64,128\nhouse,70,70,70\n'
     ),
@@ -194,6 +201,7 @@ WRONG = {
     'one value': (lambda r: folder(r, *BESIDE, lambda path, _: Image.fromarray(np.zeros(SIZE, np.uint8)).save(path)),
                   'nothing to tell apart'),
     'greys without names': (lambda r: folder(r, *BESIDE, greys), 'masks hold 0, 128, 255 alone: class indices, or gre'),
+    'JPEG': (lambda r: folder(r, 'images/{name}.jpg', 'masks/{name}.jpg', greys), 'JPEG changes the values of masks'),
     'no val': (later(FOLDERS['camvid'], lambda r: [p.unlink() for p in (r / 'valannot').iterdir()]), 'none of val'),
 }  # fmt: skip
 
@@ -204,6 +212,12 @@ def test_what_is_wrong_is_named(fault, tmp_path):
     make(tmp_path / 'data')
     with pytest.raises(InputError, match=message):
         find_masks(tmp_path / 'data')
+
+
+def test_an_order_that_is_assumed_is_said(tmp_path):
+    folder(tmp_path, *BESIDE, greys, classes_txt='void\nroad\nhouse\n')
+    (said,) = find_masks(tmp_path).remarks
+    assert said.endswith('values of the masks in ascending order: 0 is void, 128 is road, 255 is house')
 
 
 def test_ade_counts_from_one(tmp_path):

@@ -1,6 +1,7 @@
 """`mmlight check` and `mmlight train` of many data sets: what was drawn, or one line; never a traceback."""
 
 import json
+import re
 import resource
 import sys
 import time
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 from exports import NAMES, TRUTH
 from mmengine.registry import DATASETS, init_default_scope
-from neighbouring_inputs import DETECTION
+from neighbouring_inputs import DETECTION, TRAIN_JSON, yolo
 from test_exports import boxes_of
 from test_masks import FOLDERS, WRONG
 from tiny_project import project
@@ -25,6 +26,39 @@ SECONDS, BYTES = 60, 4e9
 LOADER = 'mmlight.LoadImage'
 MASKS = {**{name: (make, None) for name, make in FOLDERS.items()}, **WRONG}
 INPUTS = {**DETECTION, **MASKS}
+
+
+@pytest.mark.parametrize(
+    ('file', 'content', 'message'),
+    [
+        ('i0.json', dict(version='5', shapes=[], imagePath='i0.jpg'), "i0.json is labelme's own format: labelme2coco"),
+        ('export.json', [dict(id=1, data={}, annotations=[])], "export.json is Label Studio's own format"),
+        ('via.json', {'i0.jpg12': dict(filename='i0.jpg', regions=[])}, "via.json is the VGG annotator's own format"),
+        ('train/a.json', [dict(image='i0.jpg', annotations=[])], "train/a.json is Create ML's format"),
+    ],
+)
+def test_formats_that_are_known_but_not_read(file, content, message, tmp_path):
+    (tmp_path / file).parent.mkdir(exist_ok=True)
+    (tmp_path / file).write_text(json.dumps(content))
+    with pytest.raises(InputError, match=re.escape(message)):
+        survey(tmp_path)
+
+
+def test_names_that_yaml_takes_for_something_else(tmp_path):
+    """`no` is a truth value to YAML, 007 is 7."""
+    yolo(tmp_path)
+    (tmp_path / 'data.yaml').write_text('train: images/train\nval: images/val\nnames: [no, 007]\n')
+    assert list(survey(tmp_path).splits['train'].objects) == ['no', '007']
+
+
+def test_an_image_that_is_listed_twice_is_said(tmp_path):
+    make, _ = DETECTION['area 0']
+    make(tmp_path)
+    file = tmp_path / TRAIN_JSON
+    data = json.loads(file.read_text())
+    data['images'][1]['file_name'] = data['images'][0]['file_name']
+    file.write_text(json.dumps(data))
+    assert any('listed more than once' in remark for remark in survey(tmp_path).splits['train'].problems)
 
 
 def test_there_are_enough():
