@@ -268,7 +268,8 @@ def foreign(root: Path) -> str:
 
 def _settings(file: Path) -> dict | None:
     try:
-        found = yaml.load(file.read_text(encoding='utf-8-sig'), yaml.BaseLoader)  # nosec B506: texts alone, so that a class may be `no`
+        # texts alone, so that a class may be `no`
+        found = yaml.load(file.read_text(encoding='utf-8-sig'), yaml.BaseLoader)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise InputError(f'{file}: not YAML ({" ".join(str(error).split())[:120]})') from error
     return found if isinstance(found, dict) and 'names' in found else None
