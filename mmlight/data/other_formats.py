@@ -268,8 +268,8 @@ def foreign(root: Path) -> str:
 
 def _settings(file: Path) -> dict | None:
     try:
-        # texts alone, so that a class may be `no`
-        found = yaml.load(file.read_text(encoding='utf-8-sig'), yaml.BaseLoader)
+        # makes texts alone: a class may be `no`, and no object is made
+        found = yaml.load(file.read_text(encoding='utf-8-sig'), yaml.BaseLoader)  # nosec B506
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise InputError(f'{file}: not YAML ({" ".join(str(error).split())[:120]})') from error
     return found if isinstance(found, dict) and 'names' in found else None
