@@ -34,6 +34,11 @@ def loaded(path: Path) -> Config:
     return load_config(path)
 
 
+@functools.cache
+def parsed(file: Path) -> dict:
+    return yaml.safe_load(file.read_text())
+
+
 def family(path: Path) -> Path:
     return ROOT / 'configs' / path.relative_to(ROOT / 'configs').parts[0]
 
@@ -82,10 +87,9 @@ def test_name(path):
 
 @every_config
 def test_metafile_and_readme(path):
-    index = yaml.safe_load((ROOT / 'model-index.yml').read_text())
     metafile = family(path) / 'metafile.yml'
-    assert metafile.relative_to(ROOT).as_posix() in index['Import']
-    entries = {model['Name']: model for model in yaml.safe_load(metafile.read_text())['Models']}
+    assert metafile.relative_to(ROOT).as_posix() in parsed(ROOT / 'model-index.yml')['Import']
+    entries = {model['Name']: model for model in parsed(metafile)['Models']}
     assert entries[path.stem]['Config'] == path.relative_to(ROOT).as_posix()
     assert path.stem in (family(path) / 'README.md').read_text()
 
