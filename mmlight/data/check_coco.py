@@ -60,11 +60,9 @@ def check_coco(
     info = data.get('info')
     said = info.get('repaired') if isinstance(info, dict) else None
     warnings = list(said) if isinstance(said, list) else []
-    files = Counter(entry['file_name'] for entry in data['images'])
-    if twice := [str(name) for name, count in files.items() if count > 1]:
-        warnings.append(
-            f'{where}: images that are listed more than once, each with a part of their boxes: {few(twice)}'
-        )
+    files = Counter(str(entry['file_name']) for entry in data['images'])
+    if twice := [name for name, count in files.items() if count > 1]:
+        warnings.append(f'{where}: images listed more than once, each with a part of their boxes: {few(twice)}')
     warnings += _check_categories(data, classes, where, level)
     if data['annotations'] or annotated:
         warnings += _check_boxes(data, where, level, annotated)

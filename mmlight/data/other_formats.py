@@ -268,11 +268,14 @@ def foreign(root: Path) -> str:
 
 def _settings(file: Path) -> dict | None:
     try:
-        # makes texts alone: a class may be `no`, and no object is made
-        found = yaml.load(file.read_text(encoding='utf-8-sig'), yaml.BaseLoader)  # nosec B506
+        text = file.read_text(encoding='utf-8-sig')
+        found = yaml.safe_load(text)
+        if not isinstance(found, dict) or 'names' not in found:
+            return None
+        # as they are written, for a class may be called `no`; this loader makes texts alone
+        return found | {'names': yaml.load(text, yaml.BaseLoader)['names']}  # nosec B506
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise InputError(f'{file}: not YAML ({" ".join(str(error).split())[:120]})') from error
-    return found if isinstance(found, dict) and 'names' in found else None
 
 
 def _yolo_names(file: Path, settings: dict) -> list[str]:
@@ -286,7 +289,7 @@ def _yolo_names(file: Path, settings: dict) -> list[str]:
         raise InputError(f'{file}: names must be a list of class names, got {names!r}')
     if twice := [name for name, count in Counter(names).items() if count > 1]:
         raise InputError(f'{file}: names occur twice: {repair.few(twice)}')
-    if settings.get('nc', str(len(names))) != str(len(names)):
+    if settings.get('nc') not in (None, len(names)):
         raise InputError(f'{file}: nc is {settings["nc"]}, but there are {len(names)} names')
     return names
 

@@ -47,7 +47,7 @@ def test_formats_that_are_known_but_not_read(file, content, message, tmp_path):
 def test_names_that_yaml_takes_for_something_else(tmp_path):
     """`no` is a truth value to YAML, 007 is 7."""
     yolo(tmp_path)
-    (tmp_path / 'data.yaml').write_text('train: images/train\nval: images/val\nnames: [no, 007]\n')
+    (tmp_path / 'data.yaml').write_text('train: images/train\nval: images/val\ntest: null\nnames: [no, 007]\n')
     assert list(survey(tmp_path).splits['train'].objects) == ['no', '007']
 
 
@@ -58,7 +58,7 @@ def test_an_image_that_is_listed_twice_is_said(tmp_path):
     data = json.loads(file.read_text())
     data['images'][1]['file_name'] = data['images'][0]['file_name']
     file.write_text(json.dumps(data))
-    assert any('listed more than once' in remark for remark in survey(tmp_path).splits['train'].problems)
+    assert any('images listed more than once' in remark for remark in survey(tmp_path).splits['train'].problems)
 
 
 def test_there_are_enough():
