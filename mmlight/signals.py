@@ -30,10 +30,12 @@ _masks = threading.local()
 
 
 @functools.cache
-def _forked_children_just_end() -> None:
-    """A pool ends its workers by SIGTERM, and waits for ever for one that raises instead.
+def _forked_children_heed_us_alone() -> None:
+    """Pools and PyTorch end their workers by SIGTERM, and wait for ever for one that raises instead.
 
-    The signal is held back while a process forks: a child that gets it before its handler is reset would lose it.
+    From elsewhere it leaves a child alone (where the system says who sent it): clusters send it to all processes of a
+    job at once, and the main one needs its data workers for the iteration that it finishes. It is held back while a
+    process forks: a child that gets it before its handler is reset would lose it.
     """
 
     if not hasattr(os, 'register_at_fork'):  # Windows forks nothing
@@ -48,9 +50,18 @@ def _forked_children_just_end() -> None:
     def reset() -> None:
         if _inside:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            if hasattr(signal, 'sigwaitinfo'):  # it stays held back
+                threading.Thread(target=_end_by, args=(os.getppid(),), daemon=True).start()
+                return
         after()
 
     os.register_at_fork(before=before, after_in_parent=after, after_in_child=reset)
+
+
+def _end_by(sender: int) -> None:
+    while signal.sigwaitinfo([signal.SIGTERM]).si_pid != sender:
+        pass
+    os._exit(0)  # as PyTorch's workers do
 
 
 @contextlib.contextmanager
@@ -60,7 +71,7 @@ def term_raises() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    _forked_children_just_end()
+    _forked_children_heed_us_alone()
     before = signal.signal(signal.SIGTERM, _terminate)
     _inside.append(True)
     try:

@@ -31,6 +31,7 @@ def children(pid: int) -> list[int]:
     return [child for number in map(int, found) for child in (number, *children(number))]
 
 
+@pytest.mark.parametrize('send', [os.kill, os.killpg], ids=['main process', 'all processes'])
 @pytest.mark.parametrize(
     ('config', 'moment'),
     [
@@ -39,13 +40,13 @@ def children(pid: int) -> list[int]:
         pytest.param('det_iter', 'Iter(train) [3/9]', marks=pytest.mark.long),
     ],
 )
-def test_save_on_term(config, moment, tmp_path):
-    """A training that SIGTERM ended goes on where it stood, inside an epoch too."""
+def test_save_on_term(config, moment, send, tmp_path):
+    """A training that SIGTERM ended goes on where it stood, inside an epoch too, and where a cluster ends all."""
     process = mmlight(*train(tmp_path / 'a', config, '--save-on-term'))
     at(process, moment)
-    process.send_signal(signal.SIGTERM)
+    send(process.pid, signal.SIGTERM)
     rest = process.stdout.read().splitlines()
-    assert process.wait() == 143
+    assert process.wait() == 143, rest[-5:]
     saved = latest_checkpoint(tmp_path / 'a')
     assert saved.name.startswith('iter_')
     assert rest[-1].startswith(f'terminated; saved {saved}; `mmlight train ')
@@ -57,17 +58,18 @@ def test_save_on_term(config, moment, tmp_path):
     assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
 
 
+@pytest.mark.parametrize('send', [os.kill, os.killpg], ids=['main process', 'all processes'])
 @pytest.mark.parametrize(
     ('number', 'word', 'code'),
     [pytest.param(signal.SIGINT, 'interrupted', 130, marks=pytest.mark.long), (signal.SIGTERM, 'terminated', 143)],
 )
-def test_one_line_and_the_command_that_goes_on(number, word, code, tmp_path):
+def test_one_line_and_the_command_that_goes_on(number, word, code, send, tmp_path):
     process = mmlight(*train(tmp_path, 'det'))
     at(process, 'Epoch(train) [2][1/3]')
     workers = children(process.pid)
-    process.send_signal(number)
+    send(process.pid, number)
     rest = process.stdout.read().splitlines()
-    assert process.wait() == code
+    assert process.wait() == code, rest[-5:]
     assert 'Traceback (most recent call last):' not in rest
     assert rest[-1].startswith(f'{word}; the last checkpoint is {tmp_path}/epoch_1.pth; `mmlight train ')
     assert workers
