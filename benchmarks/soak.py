@@ -36,6 +36,7 @@ default_hooks = dict(checkpoint=dict(interval={interval}, max_keep_ckpts=-1, sav
                                      rule='greater'),
                      logger=dict(interval=20, log_metric_by_epoch=False))
 """
+ON_THEIR_WAY = 8  # files of batches between workers and training: each has a few, and some are there or not
 SETTLED = 2  # validations of a process after which caches and allocators have their size
 
 
@@ -85,7 +86,7 @@ def report_growth(name: str, found: list[Usage]) -> bool:
     growth = settled[-1].resident / settled[0].resident - 1
     files = [one.files for one in settled]
     print(f'{name}: {len(found)} validations, memory {growth:+.2%}, {min(files)} to {max(files)} files')
-    return growth < 0.02 and files[-1] <= max(files[: -(-len(files) // 2)])  # a batch on its way is a file or two
+    return growth < 0.02 and files[-1] <= max(files[: -(-len(files) // 2)]) + ON_THEIR_WAY
 
 
 def train(name: str, config: Path, work_dir: Path, over: Callable[[], bool]) -> list[Usage]:
